@@ -1,0 +1,53 @@
+import { randomBytes } from 'node:crypto';
+
+/** The randomness seam: passed in, so that a simulation replays from its seed. */
+export interface Random {
+  /** Uniform in [0, 1). */
+  next(): number;
+  /** Uniform integer in [0, bound). */
+  int(bound: number): number;
+  bytes(length: number): Uint8Array;
+}
+
+/** Cryptographically strong randomness of this machine. */
+export const systemRandom: Random = {
+  next: () => randomBytes(6).readUIntBE(0, 6) / 2 ** 48,
+  int: (bound) => Math.floor(systemRandom.next() * bound),
+  bytes: (length) => new Uint8Array(randomBytes(length)),
+};
+
+/** A deterministic generator (mulberry32) for simulations and tests. Not for secrets. */
+export function seededRandom(seed: number): Random {
+  let state = seed >>> 0;
+  const next = () => {
+    state = (state + 0x6d2b79f5) >>> 0;
+    let t = state;
+    t = Math.imul(t ^ (t >>> 15), t | 1);
+    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
+    return ((t ^ (t >>> 14)) >>> 0) / 4294967296;
+  };
+  return {
+    next,
+    int: (bound) => Math.floor(next() * bound),
+    bytes: (length) => Uint8Array.from({ length }, () => Math.floor(next() * 256)),
+  };
+}
+
+/** A version 4 UUID (RFC 9562). */
+export function uuid(random: Random): string {
+  const b = random.bytes(16);
+  b[6] = ((b[6] ?? 0) & 0x0f) | 0x40;
+  b[8] = ((b[8] ?? 0) & 0x3f) | 0x80;
+  const hex = Buffer.from(b).toString('hex');
+  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`;
+}
+
+/** The alphabet of Kubernetes' `rand.String`: no vowels and no look-alikes, so no words appear by chance. */
+const SAFE_ALPHABET = 'bcdfghjklmnpqrstvwxz2456789';
+
+/** A random suffix as `generateName` and pod names use it. */
+export function safeSuffix(random: Random, length = 5): string {
+  let out = '';
+  for (let i = 0; i < length; i++) out += SAFE_ALPHABET[random.int(SAFE_ALPHABET.length)];
+  return out;
+}
