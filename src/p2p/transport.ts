@@ -24,6 +24,11 @@ export interface TransportEvents {
   onConnected(peer: PeerInfo): void;
   /** The connection is gone; suspicion, not proof of death. */
   onDisconnected(peer: PeerInfo): void;
+  /**
+   * A redial of a peer that had been connected was refused outright: its machine answers and nothing listens at its
+   * address any more. Together with a disconnect this is proof enough that the process is gone.
+   */
+  onRefused?(peer: PeerInfo): void;
 }
 
 export interface Transport extends Service {

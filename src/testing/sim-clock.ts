@@ -9,7 +9,7 @@
  */
 import { setImmediate as afterMicrotasks } from 'node:timers';
 import { abortReason, type Cancel, type Clock } from '../base/clock.js';
-import { deferred, type Deferred } from '../base/deferred.js';
+import { deferred } from '../base/deferred.js';
 
 interface Event {
   readonly dueMs: number;
@@ -78,7 +78,7 @@ export class SimClock implements Clock {
   async run(until: number | (() => boolean), options: RunOptions = {}): Promise<void> {
     if (this.running) throw new Error('the simulated clock is already running');
     this.running = true;
-    const done: Deferred = deferred();
+    const done = deferred();
     const endMs = this.elapsedMs + (typeof until === 'number' ? until : (options.limitMs ?? 60_000));
     const lastEvent = this.eventCount + (options.limitEvents ?? 50_000_000);
     const fail = (why: string) => done.reject(new Error(`${options.what ?? 'simulation'}: ${why}`));
