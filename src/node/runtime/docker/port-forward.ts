@@ -1,0 +1,94 @@
+/**
+ * Connections into a sandbox's network namespace, as `kubectl port-forward` needs them. A pod's address is dialled from
+ * the host; what listens on the pod's loopback alone is reached by a relay process inside of the namespace (nsenter of
+ * util-linux and the Node.js that runs us, so nothing else has to be installed).
+ */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { connect, type Socket } from 'node:net';
+import { Duplex } from 'node:stream';
+import type { Clock } from '../../../base/clock.js';
+import { RuntimeError, type Sandbox } from '../runtime.js';
+
+/** Longest wait for a connection, in milliseconds. */
+const CONNECT_TIMEOUT_MS = 10_000;
+
+export async function connectToPod(clock: Clock, sandbox: Sandbox, port: number): Promise<Duplex> {
+  const address = sandbox.ips[0];
+  if (sandbox.hostNetwork) return dial(clock, '127.0.0.1', port);
+  if (address !== undefined) {
+    try {
+      return await dial(clock, address, port);
+    } catch {
+      // Nobody listens on the pod's address: perhaps on its loopback.
+    }
+  }
+  return relayInside(clock, sandbox.pid, port);
+}
+
+async function dial(clock: Clock, host: string, port: number): Promise<Socket> {
+  const socket = connect({ host, port, allowHalfOpen: true });
+  const cancel = clock.timer(CONNECT_TIMEOUT_MS, () => socket.destroy(new Error('timed out')));
+  try {
+    await once(socket, 'connect');
+    return socket;
+  } catch (error) {
+    socket.destroy();
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new RuntimeError('ERR_RUNTIME', `failed to connect to ${host}:${port}: ${reason}`, { cause: error });
+  } finally {
+    cancel();
+  }
+}
+
+/** Writes one byte when connected, then relays; a failure is its standard error and exit code 1. */
+const RELAY = `
+const s = require('net').connect({ host: 'localhost', port: +process.argv[1], allowHalfOpen: true });
+s.on('connect', () => { process.stdout.write('+'); process.stdin.pipe(s); s.pipe(process.stdout); });
+s.on('error', (e) => { process.stderr.write(e.message || e.code || 'failed'); process.exitCode = 1; process.stdin.destroy(); });
+s.on('close', () => process.stdin.destroy());
+`;
+
+async function relayInside(clock: Clock, pid: number, port: number): Promise<Duplex> {
+  const argv = [`--net=/proc/${pid}/ns/net`, '--', process.execPath, '-e', RELAY, String(port)];
+  const child = spawn('nsenter', argv, { stdio: ['pipe', 'pipe', 'pipe'] });
+  let complaint = '';
+  child.stderr.on('data', (text: Buffer) => {
+    if (complaint.length < 4096) complaint += text.toString();
+  });
+  child.stdin.on('error', () => undefined);
+  const cancel = clock.timer(CONNECT_TIMEOUT_MS, () => child.kill('SIGKILL'));
+  try {
+    const first = await firstByte(child.stdout, child);
+    if (first !== '+') throw new Error(complaint || 'the relay ended');
+  } catch (error) {
+    child.kill('SIGKILL');
+    const reason = error instanceof Error ? error.message : String(error);
+    const text = `failed to connect to localhost:${port} inside the sandbox: ${reason}`;
+    throw new RuntimeError('ERR_RUNTIME', text, { cause: error });
+  } finally {
+    cancel();
+  }
+  const connection = Duplex.from({ readable: child.stdout, writable: child.stdin });
+  connection.once('close', () => child.kill('SIGKILL'));
+  return connection;
+}
+
+async function firstByte(stream: NodeJS.ReadableStream, child: NodeJS.EventEmitter): Promise<string | undefined> {
+  const gone = new AbortController();
+  const failed = new Promise<never>((_, reject) => child.once('error', reject));
+  failed.catch(() => undefined);
+  try {
+    for (;;) {
+      const byte = stream.read(1) as Buffer | string | null;
+      if (byte !== null) return byte.toString();
+      const end = once(stream, 'end', { signal: gone.signal }).then(() => 'end');
+      const more = once(stream, 'readable', { signal: gone.signal }).then(() => 'more');
+      const what = await Promise.race([more, end, failed]);
+      void Promise.allSettled([more, end]);
+      if (what === 'end') return undefined;
+    }
+  } finally {
+    gone.abort();
+  }
+}
