@@ -1,0 +1,69 @@
+/** What a change of a pod means for the scheduler: does it wait for a node, occupy one, or concern us no more. */
+import type { Pod } from '../../api/types/core-v1.js';
+import { keyOf } from '../../api/object.js';
+import type { ClusterState } from './cluster-state.js';
+import { podInfoOf } from './pod-info.js';
+import { SCHEDULER_NAME } from './reporter.js';
+import type { SchedulingQueue } from './scheduling-queue.js';
+
+/** Pods of other schedulers, gated ones and those being deleted are left alone. */
+export function isOurs({ metadata, spec }: Pod): boolean {
+  if ((spec?.schedulerName ?? SCHEDULER_NAME) !== SCHEDULER_NAME) return false;
+  return metadata.deletionTimestamp === undefined && (spec?.schedulingGates ?? []).length === 0;
+}
+
+const isFinished = ({ status }: Pod) => status?.phase === 'Succeeded' || status?.phase === 'Failed';
+
+/** Whether everything that decisions depend on is the same: status reports are the most frequent updates. */
+function sameForUs(a: Pod, b: Pod): boolean {
+  if (a.metadata.uid !== b.metadata.uid) return false;
+  if (a.metadata.deletionTimestamp !== b.metadata.deletionTimestamp) return false;
+  return same(a.metadata.labels, b.metadata.labels) && same(a.spec, b.spec);
+}
+
+const same = (a: unknown, b: unknown) => a === b || JSON.stringify(a) === JSON.stringify(b);
+
+export class PendingPods {
+  constructor(
+    private readonly state: ClusterState,
+    private readonly queue: SchedulingQueue,
+    private readonly onGone: (pod: Pod) => void,
+  ) {}
+
+  upsert(pod: Pod): void {
+    if (isFinished(pod)) this.remove(pod);
+    else if (pod.spec?.nodeName) this.placed(pod, pod.spec.nodeName);
+    else this.pending(pod);
+  }
+
+  remove(pod: Pod): void {
+    const key = keyOf(pod);
+    this.queue.remove(key);
+    this.onGone(pod);
+    if (this.state.removePod(key)) this.queue.note('pod-removed');
+  }
+
+  private placed(pod: Pod, nodeName: string): void {
+    const key = keyOf(pod);
+    this.queue.remove(key);
+    if (this.state.confirm(key, nodeName, (known) => sameForUs(pod, known))) return;
+    this.state.setPod(podInfoOf(pod), nodeName);
+    this.queue.note('pod-placed');
+  }
+
+  private pending(pod: Pod): void {
+    const key = keyOf(pod);
+    const entry = this.queue.get(key);
+    if (!isOurs(pod)) {
+      this.queue.remove(key);
+      return;
+    }
+    // Between our decision and the API's confirmation the pod still looks unplaced.
+    if (this.state.isAssumed(key)) return;
+    // Known as placed, now unplaced: another pod of the same name.
+    if (this.state.removePod(key)) this.queue.note('pod-removed');
+    if (entry && sameForUs(pod, entry.info.pod)) return;
+    if (entry && entry.info.pod.metadata.uid !== pod.metadata.uid) this.queue.remove(key);
+    this.queue.upsert(podInfoOf(pod));
+  }
+}
