@@ -24,7 +24,7 @@ async function network(names: string, options: Partial<SimNetworkOptions> = {}, 
   }
   const at = (name: string) => transports.get(name)!;
   await clock.run(() => [...names].every((n) => at(n).peers().length === names.length - 1));
-  events.length = 0;
+  events.splice(0);
   return { clock, net, at, events };
 }
 
