@@ -56,9 +56,17 @@ export async function startDockerd(options: DockerdOptions): Promise<DockerHost>
   const command = options.networkNamespace ? ['ip', 'netns', 'exec', options.networkNamespace, 'dockerd'] : ['dockerd'];
   const argv = [
     ...command.slice(1),
-    ...['--data-root', join(directory, 'data'), '--exec-root', join(directory, 'exec')],
-    ...['--pidfile', join(directory, 'docker.pid'), '--host', dockerHost],
-    ...['--bridge=none', '--iptables=false', '--ip6tables=false'],
+    '--data-root',
+    join(directory, 'data'),
+    '--exec-root',
+    join(directory, 'exec'),
+    '--pidfile',
+    join(directory, 'docker.pid'),
+    '--host',
+    dockerHost,
+    '--bridge=none',
+    '--iptables=false',
+    '--ip6tables=false',
     ...(options.extraArguments ?? []),
   ];
   const child = spawn(command[0] ?? 'dockerd', argv, { stdio: ['ignore', log.fd, log.fd], detached: true });
