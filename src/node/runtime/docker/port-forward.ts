@@ -5,13 +5,10 @@
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { connect, type Socket } from 'node:net';
 import { Duplex } from 'node:stream';
 import type { Clock } from '../../../base/clock.js';
 import { RuntimeError, type Sandbox } from '../runtime.js';
-
-/** Longest wait for a connection, in milliseconds. */
-const CONNECT_TIMEOUT_MS = 10_000;
+import { CONNECT_TIMEOUT_MS, dial } from '../tcp-dial.js';
 
 export async function connectToPod(clock: Clock, sandbox: Sandbox, port: number): Promise<Duplex> {
   const address = sandbox.ips[0];
@@ -24,21 +21,6 @@ export async function connectToPod(clock: Clock, sandbox: Sandbox, port: number)
     }
   }
   return relayInside(clock, sandbox.pid, port);
-}
-
-async function dial(clock: Clock, host: string, port: number): Promise<Socket> {
-  const socket = connect({ host, port, allowHalfOpen: true });
-  const cancel = clock.timer(CONNECT_TIMEOUT_MS, () => socket.destroy(new Error('timed out')));
-  try {
-    await once(socket, 'connect');
-    return socket;
-  } catch (error) {
-    socket.destroy();
-    const reason = error instanceof Error ? error.message : String(error);
-    throw new RuntimeError('ERR_RUNTIME', `failed to connect to ${host}:${port}: ${reason}`, { cause: error });
-  } finally {
-    cancel();
-  }
 }
 
 /** Writes one byte when connected, then relays; a failure is its standard error and exit code 1. */
