@@ -254,3 +254,21 @@ export function labelSetMatcher(set: Readonly<Record<string, string>> | undefine
   if (set === undefined || Object.keys(set).length === 0) return NOTHING;
   return matcherOf(Object.entries(set).map(([key, value]) => ({ key, operator: '=', values: [value] })));
 }
+
+/** The text form of a `LabelSelector`, sorted by key as upstream prints it; empty for an absent or empty selector. */
+export function formatLabelSelector(selector: DeepReadonly<LabelSelector> | undefined): string {
+  const terms: [key: string, text: string][] = Object.entries(selector?.matchLabels ?? {}).map(([key, value]) => [
+    key,
+    `${key}=${value}`,
+  ]);
+  for (const { key, operator, values } of selector?.matchExpressions ?? []) {
+    const list = (values ?? []).toSorted().join(',');
+    if (operator === 'In') terms.push([key, `${key} in (${list})`]);
+    else if (operator === 'NotIn') terms.push([key, `${key} notin (${list})`]);
+    else terms.push([key, operator === 'Exists' ? key : `!${key}`]);
+  }
+  return terms
+    .toSorted(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0))
+    .map(([, text]) => text)
+    .join(',');
+}
