@@ -98,8 +98,8 @@ describe('Deployment controller', () => {
     }
     assert.deepEqual(
       sets(h)
-        .map(({ spec }) => spec?.template?.spec?.containers[0]?.image)
-        .sort(),
+        .map(({ spec }) => spec?.template?.spec?.containers[0]?.image ?? '')
+        .sort((a, b) => a.localeCompare(b)),
       ['app:3', 'app:4'],
     );
   });

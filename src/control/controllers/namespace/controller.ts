@@ -1,0 +1,149 @@
+/**
+ * Empties a namespace that is being deleted, says in its conditions what still holds it up, and releases it when nothing is
+ * left. What has finalizers goes when its own controllers let it go; the namespace is looked at again until then.
+ */
+import { isDeepStrictEqual } from 'node:util';
+import { rfc3339 } from '../../../base/clock.js';
+import { errorText } from '../../../base/log.js';
+import { isConflict, isNotFound } from '../../../api/errors.js';
+import type { KubeObject } from '../../../api/object.js';
+import { groupResourceOf, NAMESPACES, PODS, type ResourceRef } from '../../../api/resource.js';
+import type { Namespace, NamespaceCondition } from '../../../api/types/core-v1.js';
+import { Controller, type ReconcileResult } from '../../../client/controller.js';
+import type { SharedDeps } from '../deps.js';
+
+export interface NamespaceOptions {
+  /** Every namespaced resource that can be listed and deleted, asked anew each time (custom resources come and go). */
+  resources(): readonly ResourceRef[];
+  /** While something is left, looks again after so many milliseconds; 1,000 unless told. */
+  readonly retryMs?: number;
+}
+
+const FINALIZER = 'kubernetes';
+
+interface Emptied {
+  readonly failures: readonly string[];
+  /** What is left, by resource. */
+  readonly remaining: ReadonlyMap<string, number>;
+  /** How many objects each finalizer still holds. */
+  readonly finalizers: ReadonlyMap<string, number>;
+}
+
+export function namespaceController(deps: SharedDeps, options: NamespaceOptions): Controller {
+  const { client, clock } = deps;
+  const namespaces = deps.informers.of<Namespace>(NAMESPACES);
+  const controller = new Controller(deps, { name: 'namespace', workers: 4, waitFor: [namespaces], reconcile });
+  namespaces.addHandler({
+    onUpsert: ({ metadata }) => {
+      if (metadata.deletionTimestamp) controller.queue.add(metadata.name ?? '');
+    },
+  });
+
+  async function reconcile(name: string): Promise<ReconcileResult | void> {
+    const cached = namespaces.get('', name);
+    if (!cached?.metadata.deletionTimestamp || !cached.spec?.finalizers?.includes(FINALIZER)) return;
+    const emptied = await empty(name);
+    try {
+      const live = await client.get<Namespace>(NAMESPACES, '', name);
+      if (live.metadata.uid !== cached.metadata.uid) return;
+      const status = { phase: 'Terminating' as const, conditions: conditionsOf(emptied, live, clock.nowMs()) };
+      const current = isDeepStrictEqual(status, live.status)
+        ? live
+        : await client.updateStatus<Namespace>(NAMESPACES, { ...live, status });
+      if (emptied.remaining.size > 0 || emptied.failures.length > 0)
+        return { requeueAfterMs: options.retryMs ?? 1_000 };
+      const finalizers = (current.spec?.finalizers ?? []).filter((finalizer) => finalizer !== FINALIZER);
+      await client.update<Namespace>(NAMESPACES, { ...current, spec: { finalizers } }, { subresource: 'finalize' });
+    } catch (error) {
+      if (!isNotFound(error)) throw error;
+    }
+  }
+
+  async function empty(namespace: string): Promise<Emptied> {
+    const failures: string[] = [];
+    const remaining = new Map<string, number>();
+    const finalizers = new Map<string, number>();
+    // Pods last, as upstream: their owners must not replace them (and cannot any more, in a namespace that goes).
+    const resources = [...options.resources()].sort(
+      (a, b) => Number(a.kind === PODS.kind) - Number(b.kind === PODS.kind),
+    );
+    for (const resource of resources) {
+      try {
+        const { items } = await client.list(resource, { namespace });
+        for (const item of items) await remove(resource, item);
+        const left = items.length === 0 ? [] : (await client.list(resource, { namespace })).items;
+        if (left.length > 0) remaining.set(groupResourceOf(resource), left.length);
+        for (const finalizer of left.flatMap(({ metadata }) => metadata.finalizers ?? [])) {
+          finalizers.set(finalizer, (finalizers.get(finalizer) ?? 0) + 1);
+        }
+      } catch (error) {
+        failures.push(`${groupResourceOf(resource)}: ${errorText(error)}`);
+      }
+    }
+    return { failures, remaining, finalizers };
+  }
+
+  async function remove(resource: ResourceRef, { metadata }: KubeObject): Promise<void> {
+    if (metadata.deletionTimestamp) return;
+    const { namespace = '', name = '', uid = '' } = metadata;
+    try {
+      await client.delete(resource, namespace, name, { propagationPolicy: 'Background', preconditions: { uid } });
+    } catch (error) {
+      if (!isNotFound(error) && !isConflict(error)) throw error;
+    }
+  }
+  return controller;
+}
+
+function conditionsOf(
+  { failures, remaining, finalizers }: Emptied,
+  { status }: Namespace,
+  nowMs: number,
+): NamespaceCondition[] {
+  const failed = failures.length > 0;
+  const left = [...remaining].map(([resource, count]) => `${resource}. has ${count} resource instances`);
+  const held = [...finalizers].map(([finalizer, count]) => `${finalizer} in ${count} resource instances`);
+  const wanted: NamespaceCondition[] = [
+    {
+      type: 'NamespaceDeletionDiscoveryFailure',
+      status: 'False',
+      reason: 'ResourcesDiscovered',
+      message: 'All resources successfully discovered',
+    },
+    {
+      type: 'NamespaceDeletionGroupVersionParsingFailure',
+      status: 'False',
+      reason: 'ParsedGroupVersions',
+      message: 'All legacy kube types successfully parsed',
+    },
+    {
+      type: 'NamespaceDeletionContentFailure',
+      status: failed ? 'True' : 'False',
+      reason: failed ? 'ContentDeletionFailed' : 'ContentDeleted',
+      message: failed
+        ? `Failed to delete all resource types, ${failures.length} remaining: ${failures.join(', ')}`
+        : 'All content successfully deleted, may be waiting on finalization',
+    },
+    {
+      type: 'NamespaceContentRemaining',
+      status: left.length > 0 ? 'True' : 'False',
+      reason: left.length > 0 ? 'SomeResourcesRemain' : 'ContentRemoved',
+      message:
+        left.length > 0 ? `Some resources are remaining: ${left.join(', ')}` : 'All content successfully removed',
+    },
+    {
+      type: 'NamespaceFinalizersRemaining',
+      status: held.length > 0 ? 'True' : 'False',
+      reason: held.length > 0 ? 'SomeFinalizersRemain' : 'ContentHasNoFinalizers',
+      message:
+        held.length > 0
+          ? `Some content in the namespace has finalizers remaining: ${held.join(', ')}`
+          : 'All content-preserving finalizers finished',
+    },
+  ];
+  return wanted.map((condition) => {
+    const before = status?.conditions?.find(({ type }) => type === condition.type);
+    const same = before?.status === condition.status && before.lastTransitionTime;
+    return { ...condition, lastTransitionTime: same || rfc3339(nowMs) };
+  });
+}
