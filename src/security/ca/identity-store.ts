@@ -37,12 +37,9 @@ export class IdentityError extends Error {
 }
 
 const FORMAT = 1;
-const TEXT_FILES = {
-  caCertPem: 'ca.pem',
-  caKeyPem: 'ca-key.pem',
-  certPem: 'node.pem',
-  keyPem: 'node-key.pem',
-} as const;
+const TEXT_FILES = { caCertPem: 'ca.pem', caKeyPem: 'ca-key.pem' } as const;
+/** Certificate and key in one file (as kubelet's `kubelet-client-current.pem`), so that a renewal is one rename. */
+const NODE_FILE = 'node.pem';
 const BINARY_FILES = {
   peerKey: 'peer.key',
   membership: 'membership.record',
