@@ -163,7 +163,7 @@ export class Libp2pTransport implements Transport {
     for (const patience of this.pending.values()) patience();
     this.pending.clear();
     await node.stop();
-    for (const link of [...this.links.values()]) this.drop(link);
+    for (const link of this.links.values()) this.drop(link);
   }
 
   peers(): readonly PeerInfo[] {
@@ -215,7 +215,7 @@ export class Libp2pTransport implements Transport {
 
   /** Closes the connections of peers that have been denied in the meantime. */
   enforceDenials(): void {
-    for (const link of [...this.links.values()])
+    for (const link of this.links.values())
       if (this.options.admission.denied?.(link.peer.id)) {
         this.deps.log.warn('closing the connection of a peer that is denied', { peer: link.peer.id });
         this.hangUp(link.peer.id);

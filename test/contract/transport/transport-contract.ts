@@ -127,7 +127,7 @@ export function transportContract(name: string, setup: (count: number) => Promis
       const got: string[] = [];
       all.forEach((transport, i) =>
         transport.onGossip('news', (from, m) =>
-          got.push(`${i} ${Buffer.from(m)} ${from === undefined || from === idOf(0)}`),
+          got.push(`${i} ${Buffer.from(m).toString()} ${from === undefined || from === idOf(0)}`),
         ),
       );
       for (const transport of all) await transport.start();
