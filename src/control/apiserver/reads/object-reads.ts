@@ -1,0 +1,252 @@
+/**
+ * GET and LIST from this peer's replica. Without a version they are consistent: they wait for the sequencer's newest
+ * acknowledged revision. Chunked lists continue on the snapshot they began with while it is remembered.
+ */
+import type { Clock } from '../../../base/clock.js';
+import { ApiError, badRequest, expired, invalid, notFound, serviceUnavailable, timeout } from '../../../api/errors.js';
+import type { KubeObject } from '../../../api/object.js';
+import type { ResourceRef } from '../../../api/resource.js';
+import { StoreUnavailable, type ObjectStore, type Revision } from '../../../store/object-store.js';
+import type { Selection } from './selection.js';
+
+export interface ReadDeps {
+  readonly store: ObjectStore;
+  readonly clock: Clock;
+}
+
+export interface ReadLimits {
+  /** How long a read waits for a version that is not applied here yet, in milliseconds (upstream: 3 s). */
+  readonly waitMs: number;
+  /** Snapshots remembered for chunked lists. */
+  readonly snapshots: number;
+  /** A snapshot is forgotten after this time, in milliseconds. */
+  readonly snapshotTtlMs: number;
+}
+
+export const DEFAULT_READ_LIMITS: ReadLimits = Object.freeze({ waitMs: 3000, snapshots: 64, snapshotTtlMs: 300_000 });
+
+export interface ListRequest {
+  readonly selection: Selection;
+  readonly resourceVersion: string | undefined;
+  readonly resourceVersionMatch: string | undefined;
+  /** 0: no limit. */
+  readonly limit: number;
+  readonly continueToken: string | undefined;
+  /** Tells snapshots of different requests apart: resource, namespace and selectors. */
+  readonly shape: string;
+}
+
+export interface ListResult {
+  readonly items: readonly KubeObject[];
+  readonly revision: Revision;
+  readonly continueToken: string | undefined;
+  readonly remaining: number | undefined;
+}
+
+interface Snapshot {
+  readonly items: readonly KubeObject[];
+  readonly expiresMs: number;
+}
+
+interface Token {
+  readonly rv: Revision;
+  readonly start: string;
+}
+
+const positionOf = ({ metadata }: KubeObject) => `${metadata.namespace ?? ''}\u0000${metadata.name ?? ''}`;
+const encodeToken = (token: Token) => Buffer.from(JSON.stringify({ v: 'meta.k8s.io/v1', ...token })).toString('base64url');
+
+function decodeToken(text: string): Token {
+  try {
+    const token = JSON.parse(Buffer.from(text, 'base64url').toString()) as Partial<Token>;
+    if (Number.isSafeInteger(token.rv) && typeof token.start === 'string') {
+      return { rv: token.rv as number, start: token.start };
+    }
+  } catch {
+    // Falls through to the refusal.
+  }
+  throw badRequest('continue key is not valid: the continue token is malformed');
+}
+
+/** A version parameter as a number; undefined when absent. Throws upstream's 400. */
+export function parseRevision(text: string | undefined): Revision | undefined {
+  if (text === undefined || text === '') return undefined;
+  if (!/^\d{1,16}$/.test(text)) {
+    throw badRequest(`Invalid value: "${text}": strconv.ParseUint: parsing "${text}": invalid syntax`);
+  }
+  return Number(text);
+}
+
+/** What a failing store means to an API client. */
+export function storeFailure(error: unknown, outcomeUnknown = false): unknown {
+  if (!(error instanceof StoreUnavailable)) return error;
+  return outcomeUnknown ? timeout(`request did not complete: ${error.message}`) : serviceUnavailable(error.message);
+}
+
+export class ObjectReads {
+  private readonly snapshots = new Map<string, Snapshot>();
+
+  constructor(
+    private readonly deps: ReadDeps,
+    private readonly limits: ReadLimits = DEFAULT_READ_LIMITS,
+  ) {}
+
+  /** Waits until this replica is as new as the request asks for. */
+  async fresh(resourceVersion: string | undefined): Promise<void> {
+    const { store, clock } = this.deps;
+    const revision = parseRevision(resourceVersion);
+    if (revision === 0) return;
+    if (revision === undefined) {
+      try {
+        await store.barrier();
+      } catch (error) {
+        throw storeFailure(error);
+      }
+      return;
+    }
+    if (store.revision >= revision) return;
+    const abort = new AbortController();
+    const cancel = clock.timer(this.limits.waitMs, () => abort.abort(new Error('timed out')));
+    try {
+      await store.waitFor(revision, abort.signal);
+    } catch {
+      throw new ApiError(504, 'Timeout', `Too large resource version: ${revision}, current: ${store.revision}`, {
+        causes: [{ reason: 'ResourceVersionTooLarge', message: 'Too large resource version' }],
+        retryAfterSeconds: 1,
+      });
+    } finally {
+      cancel();
+    }
+  }
+
+  /** Throws a 404. */
+  async get(resource: ResourceRef, namespace: string, name: string, resourceVersion?: string): Promise<KubeObject> {
+    await this.fresh(resourceVersion);
+    return this.present(resource, namespace, name);
+  }
+
+  /** What this replica has now. Throws a 404. */
+  present(resource: ResourceRef, namespace: string, name: string): KubeObject {
+    const { group, resource: plural, namespaced } = resource;
+    const found = this.deps.store.get({ group, resource: plural, namespace: namespaced ? namespace : '', name });
+    if (found === undefined) throw notFound(resource, name);
+    return found;
+  }
+
+  async list(resource: ResourceRef, request: ListRequest): Promise<ListResult> {
+    checkVersionMatch(request);
+    if (request.continueToken) return this.continued(resource, request, decodeToken(request.continueToken));
+    await this.fresh(request.resourceVersion);
+    const { revision } = this.deps.store;
+    if (request.resourceVersionMatch === 'Exact' && parseRevision(request.resourceVersion) !== revision) {
+      throw expired('The provided resource version is not available any more; list without resourceVersionMatch=Exact');
+    }
+    return this.page(this.select(resource, request.selection), revision, 0, request);
+  }
+
+  /** The selected objects as they are on this replica now. */
+  select({ group, resource }: ResourceRef, selection: Selection): readonly KubeObject[] {
+    const { store } = this.deps;
+    if (selection.name !== undefined && selection.namespace !== undefined) {
+      const found = store.get({ group, resource, namespace: selection.namespace, name: selection.name });
+      return found && selection.matches(found) ? [found] : [];
+    }
+    const all = store.list(group, resource, selection.namespace);
+    return selection.everything ? all : all.filter((object) => selection.matches(object));
+  }
+
+  private continued(resource: ResourceRef, request: ListRequest, token: Token): ListResult {
+    if (request.resourceVersion && request.resourceVersion !== '0') {
+      throw badRequest('specifying resource version is not allowed when using continue');
+    }
+    const after = (items: readonly KubeObject[]) => {
+      const index = items.findIndex((item) => positionOf(item) > token.start);
+      return index < 0 ? items.length : index;
+    };
+    // The revision -1 asks for the rest of an expired list, as it is now.
+    if (token.rv === -1 || token.rv === this.deps.store.revision) {
+      const items = this.select(resource, request.selection);
+      return this.page(items, this.deps.store.revision, after(items), request);
+    }
+    const snapshot = this.snapshots.get(`${token.rv} ${request.shape}`);
+    if (snapshot && snapshot.expiresMs > this.deps.clock.monotonicMs()) {
+      return this.page(snapshot.items, token.rv, after(snapshot.items), request);
+    }
+    const error = expired(
+      'The provided continue parameter is too old to display a consistent list result. You can start a new list ' +
+        'without the continue parameter, or use the continue token in this response to retrieve the remainder of the ' +
+        'results. Continuing with the provided token results in an inconsistent list - objects that were created, ' +
+        'modified, or deleted between the time the first chunk was returned and now may show up in the list.',
+    );
+    throw new ExpiredContinuation(error, encodeToken({ rv: -1, start: token.start }));
+  }
+
+  private page(items: readonly KubeObject[], revision: Revision, from: number, request: ListRequest): ListResult {
+    const rest = items.length - from;
+    if (request.limit <= 0 || rest <= request.limit) {
+      return { items: from === 0 ? items : items.slice(from), revision, continueToken: undefined, remaining: undefined };
+    }
+    this.remember(`${revision} ${request.shape}`, items);
+    const chunk = items.slice(from, from + request.limit);
+    const last = chunk.at(-1);
+    return {
+      items: chunk,
+      revision,
+      continueToken: last && encodeToken({ rv: revision, start: positionOf(last) }),
+      // Upstream does not count what a selector would still have to be asked about.
+      remaining: request.selection.everything ? rest - chunk.length : undefined,
+    };
+  }
+
+  private remember(key: string, items: readonly KubeObject[]): void {
+    const now = this.deps.clock.monotonicMs();
+    for (const [old, { expiresMs }] of this.snapshots) if (expiresMs <= now) this.snapshots.delete(old);
+    this.snapshots.delete(key);
+    this.snapshots.set(key, { items, expiresMs: now + this.limits.snapshotTtlMs });
+    for (const old of this.snapshots.keys()) {
+      if (this.snapshots.size <= this.limits.snapshots) break;
+      this.snapshots.delete(old);
+    }
+  }
+}
+
+/** 410 whose Status carries a token to go on inconsistently. */
+export class ExpiredContinuation extends ApiError {
+  constructor(
+    error: ApiError,
+    readonly continueToken: string,
+  ) {
+    super(error.code, error.reason, error.message, error.details);
+  }
+
+  override toStatus() {
+    return { ...super.toStatus(), metadata: { continue: this.continueToken } };
+  }
+}
+
+function checkVersionMatch({ resourceVersion, resourceVersionMatch, continueToken }: ListRequest): void {
+  if (!resourceVersionMatch) return;
+  const refuse = (message: string, type: 'FieldValueForbidden' | 'FieldValueNotSupported') =>
+    invalid({ group: 'meta.k8s.io', kind: 'ListOptions' }, '', [{ type, field: 'resourceVersionMatch', message }]);
+  if (continueToken) {
+    throw refuse('Forbidden: resourceVersionMatch is forbidden when continue is provided', 'FieldValueForbidden');
+  }
+  if (!resourceVersion) {
+    throw refuse(
+      'Forbidden: resourceVersionMatch is forbidden unless resourceVersion is provided',
+      'FieldValueForbidden',
+    );
+  }
+  if (resourceVersionMatch !== 'Exact' && resourceVersionMatch !== 'NotOlderThan') {
+    throw refuse(
+      `Unsupported value: "${resourceVersionMatch}": supported values: "Exact", "NotOlderThan"`,
+      'FieldValueNotSupported',
+    );
+  }
+  if (resourceVersionMatch === 'Exact' && resourceVersion === '0') {
+    throw refuse(
+      'Forbidden: resourceVersionMatch "exact" is forbidden for resourceVersion "0"',
+      'FieldValueForbidden',
+    );
+  }
+}

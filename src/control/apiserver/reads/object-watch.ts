@@ -1,0 +1,87 @@
+/**
+ * A watch on one resource: history first, then changes as they are applied, filtered by a selection. Delivers
+ * synchronously to its sink; who writes to a slow reader bounds what waits.
+ */
+import { expired } from '../../../api/errors.js';
+import type { ApiError } from '../../../api/errors.js';
+import type { KubeObject } from '../../../api/object.js';
+import type { ResourceRef } from '../../../api/resource.js';
+import { RevisionGone, type ObjectReader, type Revision, type StoreEvent } from '../../../store/object-store.js';
+import type { WatchEventType } from './encoding.js';
+import type { Selection } from './selection.js';
+
+export interface WatchSink {
+  event(type: WatchEventType, object: KubeObject): void;
+  /** The initial state is complete; only asked for with `initialEventsEnd`. */
+  initialEnd?(revision: Revision): void;
+  /** The watch is over with this error. Nothing follows. */
+  failed(error: ApiError): void;
+}
+
+export interface WatchStart {
+  /** Events after this revision; undefined: present objects first, as ADDED. */
+  readonly from: Revision | undefined;
+}
+
+export const goneError = (error: RevisionGone) => expired(`too old resource version: ${error.requested} (${error.oldest})`);
+
+/** What a change means to a watch with a selection: objects enter and leave it. */
+export function selectedType({ type, object, previous }: StoreEvent, selection: Selection): WatchEventType | undefined {
+  if (selection.everything) return type;
+  const before = previous !== undefined && selection.matches(previous);
+  const after = type !== 'DELETED' && selection.matches(object);
+  if (after) return before ? 'MODIFIED' : 'ADDED';
+  return before ? 'DELETED' : undefined;
+}
+
+/**
+ * Starts a watch; returns a function that ends it. Throws a 410 when the history does not reach back. Initial objects
+ * are delivered before this returns.
+ */
+export function watchObjects(
+  store: ObjectReader,
+  { group, resource }: ResourceRef,
+  selection: Selection,
+  { from }: WatchStart,
+  sink: WatchSink,
+): () => void {
+  let start = from;
+  if (start === undefined) {
+    start = store.revision;
+    for (const object of store.list(group, resource, selection.namespace)) {
+      if (selection.matches(object)) sink.event('ADDED', object);
+    }
+    sink.initialEnd?.(start);
+  }
+  try {
+    return store.watch(group, resource, selection.namespace, start, {
+      onEvents(events) {
+        for (const event of events) {
+          const type = selectedType(event, selection);
+          if (type) sink.event(type, leaving(type, event));
+        }
+      },
+      onEnd: () => sink.failed(expired('the history this watch followed is gone; list again')),
+    });
+  } catch (error) {
+    if (error instanceof RevisionGone) throw goneError(error);
+    throw error;
+  }
+}
+
+/** An object that leaves a selection is shown as it last matched, with the revision at which it left. */
+const departures = new WeakMap<StoreEvent, KubeObject>();
+
+function leaving(type: WatchEventType, event: StoreEvent): KubeObject {
+  if (type !== 'DELETED' || event.type === 'DELETED' || event.previous === undefined) return event.object;
+  const known = departures.get(event);
+  if (known) return known;
+  const { previous, object } = event;
+  const { resourceVersion } = object.metadata;
+  const last = Object.freeze({
+    ...previous,
+    metadata: Object.freeze({ ...previous.metadata, ...(resourceVersion === undefined ? {} : { resourceVersion }) }),
+  });
+  departures.set(event, last);
+  return last;
+}

@@ -1,0 +1,65 @@
+/**
+ * Admission: what the cluster adds to, and refuses about, a decoded and defaulted object before it is stored. Plugins run
+ * inside the write on the sequencer: synchronously, on the newest state, all mutations before all validations.
+ */
+import type { KubeObject } from '../../api/object.js';
+import type { UserInfo } from '../authn/user.js';
+
+export interface AdmissionAttributes {
+  readonly operation: 'CREATE' | 'UPDATE' | 'DELETE';
+  readonly group: string;
+  readonly version: string;
+  readonly resource: string;
+  readonly kind: string;
+  /** Empty for the object itself. */
+  readonly subresource: string;
+  /** Empty for cluster-scoped objects. */
+  readonly namespace: string;
+  readonly name: string;
+  readonly user: UserInfo;
+  readonly dryRun: boolean;
+  /** The object to be stored; plugins change it in place. Absent for DELETE. */
+  readonly object?: KubeObject;
+  /** The present, frozen object. Absent for CREATE. */
+  readonly oldObject?: KubeObject;
+}
+
+/** The newest state, valid only during the call. */
+export interface AdmissionLookups {
+  readonly nowMs: number;
+  get(group: string, resource: string, namespace: string, name: string): KubeObject | undefined;
+  list(group: string, resource: string, namespace?: string): readonly KubeObject[];
+}
+
+export interface AdmissionPlugin {
+  readonly name: string;
+  /** Whether the plugin has anything to do; asked first, must be cheap. */
+  handles(attributes: AdmissionAttributes): boolean;
+  /** Changes `attributes.object` in place. Throws an `ApiError` to refuse. */
+  admit?(attributes: AdmissionAttributes, lookups: AdmissionLookups): void;
+  /** Throws an `ApiError` to refuse. */
+  validate?(attributes: AdmissionAttributes, lookups: AdmissionLookups): void;
+  /** The write of `attributes.object` (or the deletion of `oldObject`) has been done in this transaction. */
+  committed?(attributes: AdmissionAttributes, stored: KubeObject): void;
+}
+
+/** Plugins in order. */
+export class AdmissionChain {
+  constructor(private readonly plugins: readonly AdmissionPlugin[]) {}
+
+  admit(attributes: AdmissionAttributes, lookups: AdmissionLookups): void {
+    for (const plugin of this.plugins) if (plugin.admit && plugin.handles(attributes)) plugin.admit(attributes, lookups);
+  }
+
+  validate(attributes: AdmissionAttributes, lookups: AdmissionLookups): void {
+    for (const plugin of this.plugins) {
+      if (plugin.validate && plugin.handles(attributes)) plugin.validate(attributes, lookups);
+    }
+  }
+
+  committed(attributes: AdmissionAttributes, stored: KubeObject): void {
+    for (const plugin of this.plugins) {
+      if (plugin.committed && plugin.handles(attributes)) plugin.committed(attributes, stored);
+    }
+  }
+}

@@ -1,0 +1,301 @@
+/**
+ * Addresses and node ports of Services. What is in use is kept in an index that is fed by this plugin's own commits and
+ * by {@link ServiceAllocation.observe}; every hit is checked against the state of the write, and the index is rebuilt
+ * from that state whenever it may have missed something. So two Services never share an address in one component.
+ */
+import type { Random } from '../../base/random.js';
+import { ApiError, invalid, type FieldError } from '../../api/errors.js';
+import type { KubeObject } from '../../api/object.js';
+import type { Service, ServicePort, ServiceSpec } from '../../api/types/core-v1.js';
+import type { AdmissionAttributes, AdmissionLookups, AdmissionPlugin } from './admission.js';
+import { formatIpv4, parseIpv4, parseIpv4Range, type Ipv4Range } from './ipv4.js';
+
+export interface ServiceAllocationOptions {
+  /** IPv4 CIDR of cluster addresses, e.g. `10.96.0.0/16`. */
+  readonly serviceCidr: string;
+  /** Inclusive; upstream's default is 30000 to 32767. */
+  readonly nodePorts: { readonly from: number; readonly to: number };
+}
+
+export const DEFAULT_SERVICE_ALLOCATION: ServiceAllocationOptions = Object.freeze({
+  serviceCidr: '10.96.0.0/16',
+  nodePorts: Object.freeze({ from: 30000, to: 32767 }),
+});
+
+/** Random attempts before walking the range. */
+const RANDOM_ATTEMPTS = 64;
+
+interface Claims {
+  readonly ips: readonly string[];
+  /** `TCP/30080`. */
+  readonly ports: readonly string[];
+}
+
+const idOf = (object: KubeObject) => `${object.metadata.namespace ?? ''}/${object.metadata.name ?? ''}`;
+const isHeadless = ({ clusterIP }: ServiceSpec) => clusterIP === 'None';
+const hasAddress = ({ type }: ServiceSpec) => type !== 'ExternalName';
+const wantsNodePorts = ({ type, allocateLoadBalancerNodePorts }: ServiceSpec) =>
+  type === 'NodePort' || (type === 'LoadBalancer' && allocateLoadBalancerNodePorts !== false);
+const portClaim = ({ protocol, nodePort }: ServicePort) => `${protocol ?? 'TCP'}/${nodePort}`;
+
+function claimsOf(object: KubeObject): Claims {
+  const { spec } = object as Service;
+  if (!spec) return { ips: [], ports: [] };
+  const ips = (spec.clusterIPs ?? (spec.clusterIP ? [spec.clusterIP] : [])).filter((ip) => ip !== '' && ip !== 'None');
+  const ports = (spec.ports ?? []).filter(({ nodePort }) => (nodePort ?? 0) !== 0).map(portClaim);
+  if (spec.healthCheckNodePort) ports.push(`TCP/${spec.healthCheckNodePort}`);
+  return { ips, ports };
+}
+
+/** Who holds what. */
+class ClaimIndex {
+  readonly ips = new Map<string, string>();
+  readonly ports = new Map<string, string>();
+  complete = false;
+
+  rebuild(services: readonly KubeObject[]): void {
+    this.ips.clear();
+    this.ports.clear();
+    for (const service of services) this.add(service);
+    this.complete = true;
+  }
+
+  add(service: KubeObject): void {
+    const { ips, ports } = claimsOf(service);
+    for (const ip of ips) this.ips.set(ip, idOf(service));
+    for (const port of ports) this.ports.set(port, idOf(service));
+  }
+
+  remove(service: KubeObject): void {
+    const { ips, ports } = claimsOf(service);
+    for (const ip of ips) if (this.ips.get(ip) === idOf(service)) this.ips.delete(ip);
+    for (const port of ports) if (this.ports.get(port) === idOf(service)) this.ports.delete(port);
+  }
+}
+
+export class ServiceAllocation implements AdmissionPlugin {
+  readonly name = 'ServiceAllocation';
+  private readonly range: Ipv4Range;
+  /** Addresses from here on are handed out first: the band before is left for fixed ones (KEP-3070). */
+  private readonly bandEnd: number;
+  private readonly index = new ClaimIndex();
+  private observed = false;
+
+  constructor(
+    private readonly deps: { readonly random: Random },
+    private readonly options: ServiceAllocationOptions = DEFAULT_SERVICE_ALLOCATION,
+  ) {
+    this.range = parseIpv4Range(options.serviceCidr);
+    this.bandEnd = Math.min(256, Math.max(16, Math.floor(this.range.size / 16)));
+    if (this.range.size <= 32) this.bandEnd = 0;
+  }
+
+  /**
+   * Tells of applied changes of Services made elsewhere; with `undefined` changes may have been missed (a merge, a
+   * takeover), and the next write rebuilds the index. Until the first call every allocating write rebuilds it.
+   */
+  observe(change: { readonly object: KubeObject; readonly deleted: boolean } | undefined): void {
+    this.observed = true;
+    if (change === undefined) this.index.complete = false;
+    else if (change.deleted) this.index.remove(change.object);
+    else this.index.add(change.object);
+  }
+
+  handles({ group, resource, subresource, operation }: AdmissionAttributes): boolean {
+    return group === '' && resource === 'services' && (subresource === '' || operation === 'DELETE');
+  }
+
+  admit({ operation, object, oldObject, name }: AdmissionAttributes, lookups: AdmissionLookups): void {
+    if (operation === 'DELETE' || object === undefined) return;
+    const service = object as Service;
+    if (!service.spec) return;
+    if (!this.observed || !this.index.complete) this.index.rebuild(lookups.list('', 'services'));
+    const id = `${object.metadata.namespace ?? ''}/${name}`;
+    this.allocateAddress(service.spec, id, name, lookups);
+    this.allocatePorts(service.spec, id, name, lookups, (oldObject as Service | undefined)?.spec);
+  }
+
+  committed({ operation, oldObject }: AdmissionAttributes, stored: KubeObject): void {
+    if (operation === 'DELETE') {
+      this.index.remove(stored);
+      return;
+    }
+    if (oldObject) this.index.remove(oldObject);
+    this.index.add(stored);
+  }
+
+  private holder(
+    claims: ReadonlyMap<string, string>,
+    claim: string,
+    kind: keyof Claims,
+    own: string,
+    lookups: AdmissionLookups,
+  ): string | undefined {
+    const holder = claims.get(claim);
+    if (holder === undefined || holder === own) return undefined;
+    const [namespace = '', name = ''] = holder.split('/');
+    const present = lookups.get('', 'services', namespace, name);
+    return present && claimsOf(present)[kind].includes(claim) ? holder : undefined;
+  }
+
+  private allocateAddress(spec: ServiceSpec, id: string, name: string, lookups: AdmissionLookups): void {
+    if (!hasAddress(spec)) return;
+    checkFamilies(spec, name);
+    spec.ipFamilies = ['IPv4'];
+    spec.ipFamilyPolicy ??= 'SingleStack';
+    if (isHeadless(spec)) {
+      spec.clusterIPs = ['None'];
+      return;
+    }
+    if (spec.clusterIP) this.checkRequestedAddress(spec.clusterIP, id, name, lookups);
+    else spec.clusterIP = this.freeAddress(id, name, lookups);
+    spec.clusterIPs = [spec.clusterIP];
+  }
+
+  private checkRequestedAddress(address: string, id: string, name: string, lookups: AdmissionLookups): void {
+    const number = parseIpv4(address);
+    if (number === undefined) {
+      throw refuse(name, 'spec.clusterIPs', [address], 'failed to allocate IP ' + address + ': not a valid IPv4 address');
+    }
+    const { first, size } = this.range;
+    if (number <= first || number >= first + size - 1) {
+      throw refuse(
+        name,
+        'spec.clusterIPs',
+        [address],
+        `failed to allocate IP ${address}: the provided IP (${address}) is not in the valid range. ` +
+          `The range of valid IPs is ${this.options.serviceCidr}`,
+      );
+    }
+    if (this.holder(this.index.ips, address, 'ips', id, lookups) !== undefined) {
+      throw refuse(
+        name,
+        'spec.clusterIPs',
+        [address],
+        `failed to allocate IP ${address}: provided IP is already allocated`,
+      );
+    }
+  }
+
+  private freeAddress(id: string, name: string, lookups: AdmissionLookups): string {
+    const { first, size } = this.range;
+    const isFree = (offset: number) => {
+      const text = formatIpv4(first + offset);
+      return this.holder(this.index.ips, text, 'ips', id, lookups) === undefined ? text : undefined;
+    };
+    const upper = size - 1 - Math.max(1, this.bandEnd);
+    for (let attempt = 0; attempt < RANDOM_ATTEMPTS && upper > 0; attempt++) {
+      const found = isFree(Math.max(1, this.bandEnd) + this.deps.random.int(upper));
+      if (found) return found;
+    }
+    // The upper part is crowded: every address in turn, the reserved band last; .1 and .10 stay the cluster's own.
+    for (let offset = Math.max(1, this.bandEnd); offset < size - 1; offset++) {
+      const found = isFree(offset);
+      if (found) return found;
+    }
+    for (let offset = 2; offset < this.bandEnd; offset++) {
+      const found = offset === 10 ? undefined : isFree(offset);
+      if (found) return found;
+    }
+    throw new ApiError(500, 'InternalError', `Internal error occurred: failed to allocate a serviceIP for ${name}: range is full`);
+  }
+
+  private allocatePorts(
+    spec: ServiceSpec,
+    id: string,
+    name: string,
+    lookups: AdmissionLookups,
+    old: ServiceSpec | undefined,
+  ): void {
+    const taken = new Set<string>();
+    const needed = wantsNodePorts(spec);
+    for (const [index, port] of (spec.ports ?? []).entries()) {
+      const field = `spec.ports[${index}].nodePort`;
+      if ((port.nodePort ?? 0) !== 0) {
+        this.checkRequestedPort(port, field, id, name, lookups, taken);
+        taken.add(portClaim(port));
+      } else if (needed) {
+        port.nodePort = this.freePort(port, spec.ports ?? [], id, name, lookups, taken, old);
+        taken.add(portClaim(port));
+      }
+    }
+    if (spec.type === 'LoadBalancer' && spec.externalTrafficPolicy === 'Local' && !spec.healthCheckNodePort) {
+      spec.healthCheckNodePort = this.freePort({ port: 0, protocol: 'TCP' }, [], id, name, lookups, taken, old);
+    }
+  }
+
+  private checkRequestedPort(
+    port: ServicePort,
+    field: string,
+    id: string,
+    name: string,
+    lookups: AdmissionLookups,
+    taken: ReadonlySet<string>,
+  ): void {
+    const { from, to } = this.options.nodePorts;
+    const value = port.nodePort ?? 0;
+    if (value < from || value > to) {
+      throw refuse(name, field, value, `provided port is not in the valid range. The range of valid ports is ${from}-${to}`);
+    }
+    const claim = portClaim(port);
+    if (taken.has(claim) || this.holder(this.index.ports, claim, 'ports', id, lookups) !== undefined) {
+      throw refuse(name, field, value, 'provided port is already allocated');
+    }
+  }
+
+  private freePort(
+    port: ServicePort,
+    siblings: readonly ServicePort[],
+    id: string,
+    name: string,
+    lookups: AdmissionLookups,
+    taken: ReadonlySet<string>,
+    _old: ServiceSpec | undefined,
+  ): number {
+    // One number for the same port over several protocols, as upstream.
+    const twin = siblings.find((other) => other !== port && other.port === port.port && (other.nodePort ?? 0) !== 0);
+    const { from, to } = this.options.nodePorts;
+    const isFree = (nodePort: number) => {
+      const claim = portClaim({ ...port, nodePort });
+      return !taken.has(claim) && this.holder(this.index.ports, claim, 'ports', id, lookups) === undefined;
+    };
+    if (twin?.nodePort !== undefined && isFree(twin.nodePort)) return twin.nodePort;
+    const requested = new Set(siblings.map(portClaim));
+    const usable = (nodePort: number) => !requested.has(portClaim({ ...port, nodePort })) && isFree(nodePort);
+    for (let attempt = 0; attempt < RANDOM_ATTEMPTS; attempt++) {
+      const candidate = from + this.deps.random.int(to - from + 1);
+      if (usable(candidate)) return candidate;
+    }
+    for (let candidate = from; candidate <= to; candidate++) if (usable(candidate)) return candidate;
+    throw new ApiError(500, 'InternalError', `Internal error occurred: failed to allocate a nodePort for ${name}: range is full`);
+  }
+}
+
+function checkFamilies(spec: ServiceSpec, name: string): void {
+  const families = spec.ipFamilies ?? [];
+  const wrong = families.findIndex((family) => family !== 'IPv4');
+  if (wrong >= 0) {
+    throw invalid({ group: '', kind: 'Service' }, name, [
+      {
+        type: 'FieldValueInvalid',
+        field: `spec.ipFamilies[${wrong}]`,
+        message: `Invalid value: "${families[wrong]}": not configured on this cluster`,
+      },
+    ]);
+  }
+  if (spec.ipFamilyPolicy === 'RequireDualStack') {
+    throw invalid({ group: '', kind: 'Service' }, name, [
+      {
+        type: 'FieldValueInvalid',
+        field: 'spec.ipFamilyPolicy',
+        message:
+          'Invalid value: "RequireDualStack": this cluster is not configured for dual-stack services',
+      },
+    ]);
+  }
+}
+
+function refuse(name: string, field: string, value: unknown, why: string): ApiError {
+  const error: FieldError = { type: 'FieldValueInvalid', field, message: `Invalid value: ${JSON.stringify(value)}: ${why}` };
+  return invalid({ group: '', kind: 'Service' }, name, [error]);
+}
