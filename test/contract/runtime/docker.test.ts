@@ -18,7 +18,7 @@ runtimeContract('docker', async () => {
     runtime: make(),
     again: () => Promise.resolve(make()),
     image: BUSYBOX_IMAGE,
-    server: ['nc', '-lk', '-p', '8080', '-e', 'echo', 'pong'],
+    server: ['nc', '-ll', '-p', '8080', '-e', 'echo', 'pong'],
     stop: async () => {
       await rm(stateDirectory, { recursive: true, force: true });
       await host.stop();

@@ -3,8 +3,7 @@
  * the host; what listens on the pod's loopback alone is reached by a relay process inside of the namespace (nsenter of
  * util-linux and the Node.js that runs us, so nothing else has to be installed).
  */
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
+import { spawn, type ChildProcessWithoutNullStreams } from 'node:child_process';
 import { Duplex } from 'node:stream';
 import type { Clock } from '../../../base/clock.js';
 import { RuntimeError, type Sandbox } from '../runtime.js';
@@ -41,7 +40,7 @@ async function relayInside(clock: Clock, pid: number, port: number): Promise<Dup
   child.stdin.on('error', () => undefined);
   const cancel = clock.timer(CONNECT_TIMEOUT_MS, () => child.kill('SIGKILL'));
   try {
-    const first = await firstByte(child.stdout, child);
+    const first = await firstByte(child);
     if (first !== '+') throw new Error(complaint || 'the relay ended');
   } catch (error) {
     child.kill('SIGKILL');
@@ -56,21 +55,15 @@ async function relayInside(clock: Clock, pid: number, port: number): Promise<Dup
   return connection;
 }
 
-async function firstByte(stream: NodeJS.ReadableStream, child: NodeJS.EventEmitter): Promise<string | undefined> {
-  const gone = new AbortController();
-  const failed = new Promise<never>((_, reject) => child.once('error', reject));
-  failed.catch(() => undefined);
-  try {
-    for (;;) {
-      const byte = stream.read(1) as Buffer | string | null;
-      if (byte !== null) return byte.toString();
-      const end = once(stream, 'end', { signal: gone.signal }).then(() => 'end');
-      const more = once(stream, 'readable', { signal: gone.signal }).then(() => 'more');
-      const what = await Promise.race([more, end, failed]);
-      void Promise.allSettled([more, end]);
-      if (what === 'end') return undefined;
-    }
-  } finally {
-    gone.abort();
-  }
+/** The relay's first byte, put apart from what follows; undefined when it ended without one. */
+function firstByte(child: ChildProcessWithoutNullStreams): Promise<string | undefined> {
+  return new Promise((resolve, reject) => {
+    child.once('error', reject);
+    child.once('close', () => resolve(undefined));
+    child.stdout.once('data', (chunk: Buffer) => {
+      child.stdout.pause();
+      if (chunk.length > 1) child.stdout.unshift(chunk.subarray(1));
+      resolve(chunk.subarray(0, 1).toString());
+    });
+  });
 }
