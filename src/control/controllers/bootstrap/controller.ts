@@ -6,7 +6,7 @@
  */
 import { isDeepStrictEqual } from 'node:util';
 import type { Service as Running } from '../../../base/lifecycle.js';
-import { isAlreadyExists } from '../../../api/errors.js';
+import { isAlreadyExists, isNotFound } from '../../../api/errors.js';
 import type { KubeObject } from '../../../api/object.js';
 import { ENDPOINTS, ENDPOINTSLICES, NAMESPACES, SERVICES, type ResourceRef } from '../../../api/resource.js';
 import type { Endpoints, Namespace, Service } from '../../../api/types/core-v1.js';
@@ -14,6 +14,8 @@ import type { EndpointSlice } from '../../../api/types/discovery-v1.js';
 import { Controller, type ReconcileResult } from '../../../client/controller.js';
 import type { SharedDeps } from '../deps.js';
 import { familyOf } from '../endpoints/service-pods.js';
+import { MANAGED_BY, SERVICE_NAME } from '../endpointslice/plan.js';
+import { BY_NAMESPACE } from '../informer-set.js';
 import { listening } from '../listening.js';
 
 export interface ApiEndpoint {
@@ -52,8 +54,11 @@ export function bootstrapController(deps: SharedDeps, options: BootstrapOptions)
     waitFor: [namespaces, services, endpoints, slices],
     reconcile,
   });
+  // A cluster with nothing in it wakes nobody.
+  controller.queue.add(KEY);
   const wake = ({ metadata }: KubeObject) => {
-    const isOurs = !metadata.namespace || metadata.name === 'kubernetes' || metadata.name === 'kube-dns';
+    const { namespace, name = '' } = metadata;
+    const isOurs = !namespace || name === 'kube-dns' || (namespace === 'default' && name.startsWith('kubernetes'));
     if (isOurs) controller.queue.add(KEY);
   };
   for (const informer of [namespaces, services, endpoints, slices] as const) {
@@ -70,9 +75,33 @@ export function bootstrapController(deps: SharedDeps, options: BootstrapOptions)
     // Nobody known: this peer has only just begun to look. Better old addresses than none.
     if (addresses.length > 0) {
       await put(ENDPOINTS, kubernetesEndpoints(addresses), endpoints.get('default', 'kubernetes'));
-      await put(ENDPOINTSLICES, kubernetesSlice(addresses), slices.get('default', 'kubernetes'));
+      await putSlices(kubernetesSlices(addresses));
     }
     return { requeueAfterMs: options.resyncMs ?? 60_000 };
+  }
+
+  async function putSlices(wanted: readonly EndpointSlice[]): Promise<void> {
+    for (const slice of wanted) {
+      const present = slices.get('default', slice.metadata.name ?? '');
+      // The address type of a slice cannot change.
+      if (present && present.addressType !== slice.addressType) await remove(present);
+      else await put(ENDPOINTSLICES, slice, present);
+    }
+    const names = new Set(wanted.map(({ metadata }) => metadata.name));
+    for (const slice of slices.byIndex(BY_NAMESPACE, 'default')) {
+      const { labels = {}, name } = slice.metadata;
+      const isOurs = labels[SERVICE_NAME] === 'kubernetes' && labels[MANAGED_BY] === undefined;
+      if (isOurs && !names.has(name)) await remove(slice);
+    }
+  }
+
+  async function remove({ metadata }: EndpointSlice): Promise<void> {
+    const { namespace = '', name = '', uid = '' } = metadata;
+    try {
+      await client.delete(ENDPOINTSLICES, namespace, name, { preconditions: { uid } });
+    } catch (error) {
+      if (!isNotFound(error)) throw error;
+    }
   }
 
   async function ensureService(service: Service): Promise<void> {
@@ -117,7 +146,7 @@ function kubernetesService(clusterIP: string): Service {
       ipFamilyPolicy: 'SingleStack',
       sessionAffinity: 'None',
       internalTrafficPolicy: 'Cluster',
-      // A name: the port of each peer's API may differ, and comes with its endpoint.
+      // Upstream's default; the ports that peers really serve on come with their endpoints.
       ports: [{ name: 'https', port: 443, protocol: 'TCP', targetPort: 6443 }],
     },
   };
@@ -171,21 +200,34 @@ function kubernetesEndpoints(addresses: readonly ApiEndpoint[]): Endpoints {
   };
 }
 
-/** A slice has one port number for all its endpoints: that of most peers; others are reached by the Endpoints object. */
-function kubernetesSlice(addresses: readonly ApiEndpoint[]): EndpointSlice {
-  const byPort = new Map<number, ApiEndpoint[]>();
-  for (const address of addresses) byPort.set(address.port, [...(byPort.get(address.port) ?? []), address]);
-  const [[port, members] = [6443, []]] = [...byPort].sort(([, a], [, b]) => b.length - a.length);
-  return {
-    apiVersion: 'discovery.k8s.io/v1',
-    kind: 'EndpointSlice',
-    metadata: {
-      namespace: 'default',
-      name: 'kubernetes',
-      labels: { 'kubernetes.io/service-name': 'kubernetes' },
-    },
-    addressType: familyOf(members[0]?.ip ?? ''),
-    ports: [{ name: 'https', port, protocol: 'TCP' }],
-    endpoints: members.map(({ ip }) => ({ addresses: [ip], conditions: { ready: true } })),
-  };
+/**
+ * A slice has one port number for all its endpoints: peers that serve on other ports have slices of their own. That of the
+ * most peers has upstream's name.
+ */
+function kubernetesSlices(addresses: readonly ApiEndpoint[]): EndpointSlice[] {
+  const byPort = new Map<string, ApiEndpoint[]>();
+  for (const address of addresses) {
+    const key = `${familyOf(address.ip)} ${address.port}`;
+    byPort.set(key, [...(byPort.get(key) ?? []), address]);
+  }
+  const largestFirst = [...byPort.values()].sort((a, b) => b.length - a.length);
+  return largestFirst.flatMap((members, at) => {
+    const [first] = members;
+    if (!first) return [];
+    const suffix = at === 0 ? '' : `-${familyOf(first.ip).toLowerCase()}-${first.port}`;
+    return [
+      {
+        apiVersion: 'discovery.k8s.io/v1',
+        kind: 'EndpointSlice',
+        metadata: {
+          namespace: 'default',
+          name: `kubernetes${suffix}`,
+          labels: { [SERVICE_NAME]: 'kubernetes' },
+        },
+        addressType: familyOf(first.ip),
+        ports: [{ name: 'https', port: first.port, protocol: 'TCP' }],
+        endpoints: members.map(({ ip }) => ({ addresses: [ip], conditions: { ready: true } })),
+      },
+    ];
+  });
 }

@@ -72,7 +72,8 @@ export function namespaceController(deps: SharedDeps, options: NamespaceOptions)
         const { items } = await client.list(resource, { namespace });
         for (const item of items) await remove(resource, item);
         const left = items.length === 0 ? [] : (await client.list(resource, { namespace })).items;
-        if (left.length > 0) remaining.set(groupResourceOf(resource), left.length);
+        // Upstream writes core resources with a dot at the end.
+        if (left.length > 0) remaining.set(`${resource.resource}.${resource.group}`, left.length);
         for (const finalizer of left.flatMap(({ metadata }) => metadata.finalizers ?? [])) {
           finalizers.set(finalizer, (finalizers.get(finalizer) ?? 0) + 1);
         }
@@ -101,7 +102,7 @@ function conditionsOf(
   nowMs: number,
 ): NamespaceCondition[] {
   const failed = failures.length > 0;
-  const left = [...remaining].map(([resource, count]) => `${resource}. has ${count} resource instances`);
+  const left = [...remaining].map(([resource, count]) => `${resource} has ${count} resource instances`);
   const held = [...finalizers].map(([finalizer, count]) => `${finalizer} in ${count} resource instances`);
   const wanted: NamespaceCondition[] = [
     {

@@ -1,0 +1,86 @@
+/**
+ * All controllers of the `controllers` role as one service. Each start makes new informers and controllers, so the service can
+ * be started again after it was stopped, as the role comes and goes.
+ */
+import { ServiceGroup, type Service } from '../../base/lifecycle.js';
+import type { ResourceRef } from '../../api/resource.js';
+import { bootstrapController, type BootstrapOptions } from './bootstrap/controller.js';
+import { deploymentController, type DeploymentOptions } from './deployment/controller.js';
+import type { ControllerEnvironment, SharedDeps } from './deps.js';
+import { endpointsController, type EndpointsOptions } from './endpoints/controller.js';
+import { endpointSliceController, type EndpointSliceOptions } from './endpointslice/controller.js';
+import { endpointsMirroringController } from './endpointslice/mirroring.js';
+import { EventRecorder, type EventRecorderOptions } from './event-recorder.js';
+import { garbageCollector } from './garbagecollector/controller.js';
+import { InformerSet } from './informer-set.js';
+import { namespaceController } from './namespace/controller.js';
+import { nodeLifecycleController, type NodeLifecycleOptions } from './nodelifecycle/controller.js';
+import type { NodeLiveness } from './nodelifecycle/liveness.js';
+import { taintEvictionController, type TaintEvictionOptions } from './nodelifecycle/taint-eviction.js';
+import { podGcController, type PodGcOptions } from './podgc/controller.js';
+import { replicaSetController, type ReplicaSetOptions } from './replicaset/controller.js';
+import { serviceAccountController, type ServiceAccountOptions } from './serviceaccount/controller.js';
+
+export interface ControllersOptions extends BootstrapOptions, ServiceAccountOptions {
+  readonly nodeLiveness: NodeLiveness;
+  /**
+   * Every resource that can be listed, watched and deleted, by discovery. Asked at each start for what the garbage
+   * collector watches, and whenever a namespace is emptied.
+   */
+  deletableResources(): readonly ResourceRef[];
+  readonly replicaSet?: ReplicaSetOptions;
+  readonly deployment?: DeploymentOptions;
+  readonly endpoints?: EndpointsOptions;
+  readonly endpointSlice?: EndpointSliceOptions;
+  readonly nodeLifecycle?: NodeLifecycleOptions;
+  readonly taintEviction?: TaintEvictionOptions;
+  readonly podGc?: PodGcOptions;
+  readonly events?: EventRecorderOptions;
+}
+
+export function createControllers(environment: ControllerEnvironment, options: ControllersOptions): Service {
+  let running: ServiceGroup | undefined;
+  return {
+    name: 'controllers',
+    async start() {
+      if (running) throw new Error('the controllers are running already');
+      running = assemble(environment, options);
+      try {
+        await running.start();
+      } catch (error) {
+        running = undefined;
+        throw error;
+      }
+    },
+    async stop() {
+      const stopping = running;
+      running = undefined;
+      await stopping?.stop();
+    },
+  };
+}
+
+function assemble(environment: ControllerEnvironment, options: ControllersOptions): ServiceGroup {
+  const log = environment.log.child({ component: 'controllers' });
+  const informers = new InformerSet({ ...environment, log });
+  const events = new EventRecorder({ ...environment, log }, options.events);
+  const deps: SharedDeps = { ...environment, log, informers, events };
+  const controllers: Service[] = [
+    bootstrapController(deps, options),
+    serviceAccountController(deps, options),
+    nodeLifecycleController(deps, options.nodeLiveness, options.nodeLifecycle),
+    taintEvictionController(deps, options.nodeLiveness, options.taintEviction),
+    replicaSetController(deps, options.replicaSet),
+    deploymentController(deps, options.deployment),
+    endpointsController(deps, options.endpoints),
+    endpointSliceController(deps, options.endpointSlice),
+    endpointsMirroringController(deps),
+    namespaceController(deps, {
+      resources: () => options.deletableResources().filter(({ namespaced }) => namespaced),
+    }),
+    garbageCollector(deps, { resources: options.deletableResources() }),
+    podGcController(deps, options.podGc),
+  ];
+  // Informers last to start: their first events find every handler in place. First to stop, so that nothing wakes any more.
+  return new ServiceGroup('controllers', [events, ...controllers, informers], log);
+}

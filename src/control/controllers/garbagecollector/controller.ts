@@ -1,0 +1,212 @@
+/**
+ * Deletes what has no owner left, and carries out foreground and orphan deletion.
+ *
+ * Safety: an object is deleted only after its owners were found absent by live reads (by uid: an owner of the same name but
+ * another uid is another object) and the object itself was read anew; the delete carries uid and resourceVersion. Owners
+ * of kinds that are not collected count as present. A namespaced owner is looked for in the dependent's namespace only;
+ * a cluster-scoped object with a namespaced owner is never deleted.
+ */
+import { isDeepStrictEqual } from 'node:util';
+import { isNotFound } from '../../../api/errors.js';
+import type { KubeObject, OwnerReference } from '../../../api/object.js';
+import { EVENTS, groupResourceOf, type ResourceRef } from '../../../api/resource.js';
+import { Controller } from '../../../client/controller.js';
+import type { DeleteOptions } from '../../../client/client.js';
+import type { SharedDeps } from '../deps.js';
+import { OwnerGraph, type GraphNode } from './graph.js';
+
+export const FOREGROUND = 'foregroundDeletion';
+export const ORPHAN = 'orphan';
+
+export interface GarbageCollectorOptions {
+  /** What takes part, as owner or dependent: every resource that can be listed, watched and deleted. Events do not. */
+  readonly resources: readonly ResourceRef[];
+  /** Objects looked at at once; 10 unless told. */
+  readonly workers?: number;
+  /** Owners remembered as absent; 500 unless told. */
+  readonly absentLimit?: number;
+}
+
+type OwnerState = 'solid' | 'dangling' | 'waiting';
+
+export function garbageCollector(deps: SharedDeps, options: GarbageCollectorOptions): Controller {
+  return new GarbageCollector(deps, options).controller;
+}
+
+class GarbageCollector {
+  readonly controller: Controller;
+  private readonly graph: OwnerGraph;
+  /** Uids known to be gone: a uid never comes back. */
+  private readonly absent = new Set<string>();
+
+  constructor(
+    private readonly deps: SharedDeps,
+    private readonly options: GarbageCollectorOptions,
+  ) {
+    const members = options.resources
+      .filter((resource) => groupResourceOf(resource) !== groupResourceOf(EVENTS))
+      .map((resource) => ({ resource, informer: deps.informers.of<KubeObject>(resource) }));
+    this.graph = new OwnerGraph(members);
+    this.controller = new Controller(deps, {
+      name: 'garbagecollector',
+      workers: options.workers ?? 10,
+      waitFor: members.map(({ informer }) => informer),
+      reconcile: (key) => this.reconcile(key),
+    });
+    for (const { resource, informer } of members) {
+      informer.addHandler({
+        onUpsert: (object, previous) => this.onUpsert({ resource, object }, previous),
+        onDelete: (object) => this.onDelete({ resource, object }),
+      });
+    }
+  }
+
+  private onUpsert(node: GraphNode, previous: KubeObject | undefined): void {
+    const { metadata } = node.object;
+    const ownersChanged = !isDeepStrictEqual(metadata.ownerReferences, previous?.metadata.ownerReferences);
+    if (previous && previous.metadata.uid !== metadata.uid) this.onDelete({ ...node, object: previous });
+    else if (previous && ownersChanged) this.wakeOwners({ ...node, object: previous });
+    const isGoing = metadata.deletionTimestamp && metadata.finalizers?.length;
+    if (isGoing || (ownersChanged && metadata.ownerReferences?.length))
+      this.controller.queue.add(this.graph.keyOf(node));
+  }
+
+  private onDelete(node: GraphNode): void {
+    this.rememberAbsent(node.object.metadata.uid ?? '');
+    this.wakeDependents(node.object);
+    this.wakeOwners(node);
+  }
+
+  private wakeDependents({ metadata }: KubeObject): void {
+    for (const dependent of this.graph.dependentsOf(metadata.uid ?? '')) {
+      this.controller.queue.add(this.graph.keyOf(dependent));
+    }
+  }
+
+  /** Owners in foreground deletion wait for this. */
+  private wakeOwners({ object }: GraphNode): void {
+    for (const reference of object.metadata.ownerReferences ?? []) {
+      const resource = this.graph.resourceOf(reference);
+      const owner = resource && this.graph.find(resource, object.metadata.namespace ?? '', reference.name);
+      if (resource && owner?.metadata.deletionTimestamp)
+        this.controller.queue.add(this.graph.keyOf({ resource, object: owner }));
+    }
+  }
+
+  private async reconcile(key: string): Promise<void> {
+    const node = this.graph.get(key);
+    if (!node) return;
+    const { metadata } = node.object;
+    if (metadata.deletionTimestamp) {
+      if (metadata.finalizers?.includes(ORPHAN)) await this.orphanDependents(node);
+      else if (metadata.finalizers?.includes(FOREGROUND)) await this.awaitDependents(node);
+      return;
+    }
+    if (metadata.ownerReferences?.length) await this.collect(node);
+  }
+
+  private async awaitDependents(node: GraphNode): Promise<void> {
+    const uid = node.object.metadata.uid ?? '';
+    const blocking = this.graph
+      .dependentsOf(uid)
+      .filter(({ object }) => object.metadata.ownerReferences?.some((o) => o.uid === uid && o.blockOwnerDeletion));
+    this.wakeDependents(node.object);
+    if (blocking.length === 0) await this.removeFinalizer(node, FOREGROUND);
+  }
+
+  private async orphanDependents(node: GraphNode): Promise<void> {
+    const uid = node.object.metadata.uid ?? '';
+    for (const dependent of this.graph.dependentsOf(uid))
+      await this.keepOwners(dependent, (owner) => owner.uid !== uid);
+    await this.removeFinalizer(node, ORPHAN);
+  }
+
+  private async collect(cached: GraphNode): Promise<void> {
+    const live = await this.read(cached.resource, cached.object);
+    if (!live || live.metadata.uid !== cached.object.metadata.uid || live.metadata.deletionTimestamp) return;
+    const node = { resource: cached.resource, object: live };
+    const states = new Map<OwnerReference, OwnerState>();
+    for (const owner of live.metadata.ownerReferences ?? []) states.set(owner, await this.stateOf(node, owner));
+    const all = [...states.values()];
+    if (all.length === 0) return;
+    if (all.includes('solid')) {
+      const solid = new Set([...states].flatMap(([owner, state]) => (state === 'solid' ? [owner.uid] : [])));
+      if (solid.size < all.length) await this.keepOwners(node, ({ uid }) => solid.has(uid));
+      return;
+    }
+    const hasDependents = this.graph.dependentsOf(live.metadata.uid ?? '').length > 0;
+    await this.remove(node, policyOf(live, all.includes('waiting') && hasDependents));
+  }
+
+  private async stateOf({ resource, object }: GraphNode, owner: OwnerReference): Promise<OwnerState> {
+    if (this.absent.has(owner.uid)) return 'dangling';
+    const ownerResource = this.graph.resourceOf(owner);
+    if (!ownerResource || (ownerResource.namespaced && !resource.namespaced)) return 'solid';
+    const namespace = ownerResource.namespaced ? (object.metadata.namespace ?? '') : '';
+    const cached = this.graph.find(ownerResource, namespace, owner.name);
+    const found =
+      cached?.metadata.uid === owner.uid
+        ? cached
+        : await this.read(ownerResource, { metadata: { namespace, name: owner.name } });
+    if (found?.metadata.uid !== owner.uid) {
+      this.rememberAbsent(owner.uid);
+      return 'dangling';
+    }
+    const isWaiting = found.metadata.deletionTimestamp && found.metadata.finalizers?.includes(FOREGROUND);
+    return isWaiting ? 'waiting' : 'solid';
+  }
+
+  private rememberAbsent(uid: string): void {
+    this.absent.add(uid);
+    if (this.absent.size <= (this.options.absentLimit ?? 500)) return;
+    const [oldest] = this.absent;
+    if (oldest !== undefined) this.absent.delete(oldest);
+  }
+
+  private async read(resource: ResourceRef, { metadata }: KubeObject): Promise<KubeObject | undefined> {
+    try {
+      return await this.deps.client.get(resource, metadata.namespace ?? '', metadata.name ?? '');
+    } catch (error) {
+      if (isNotFound(error)) return undefined;
+      throw error;
+    }
+  }
+
+  private async remove({ resource, object }: GraphNode, propagationPolicy: DeleteOptions['propagationPolicy']) {
+    const { namespace = '', name = '', uid = '', resourceVersion = '' } = object.metadata;
+    try {
+      await this.deps.client.delete(resource, namespace, name, {
+        ...(propagationPolicy ? { propagationPolicy } : {}),
+        preconditions: { uid, resourceVersion },
+      });
+    } catch (error) {
+      if (!isNotFound(error)) throw error;
+    }
+  }
+
+  private async keepOwners(node: GraphNode, keep: (owner: OwnerReference) => boolean): Promise<void> {
+    const ownerReferences = (node.object.metadata.ownerReferences ?? []).filter(keep);
+    await this.patch(node, { ownerReferences: ownerReferences.length > 0 ? ownerReferences : null });
+  }
+
+  private async removeFinalizer(node: GraphNode, finalizer: string): Promise<void> {
+    const finalizers = (node.object.metadata.finalizers ?? []).filter((present) => present !== finalizer);
+    await this.patch(node, { finalizers: finalizers.length > 0 ? finalizers : null });
+  }
+
+  private async patch({ resource, object }: GraphNode, change: Record<string, unknown>): Promise<void> {
+    const { namespace = '', name = '', uid, resourceVersion } = object.metadata;
+    try {
+      const metadata = { uid, resourceVersion, ...change };
+      await this.deps.client.patch(resource, namespace, name, 'merge', { metadata });
+    } catch (error) {
+      if (!isNotFound(error)) throw error;
+    }
+  }
+}
+
+/** What its own finalizers ask for comes first; dependents of what goes in the foreground go in the foreground too. */
+function policyOf({ metadata }: KubeObject, foreground: boolean): DeleteOptions['propagationPolicy'] {
+  if (metadata.finalizers?.includes(ORPHAN)) return 'Orphan';
+  return foreground || metadata.finalizers?.includes(FOREGROUND) ? 'Foreground' : 'Background';
+}

@@ -1,0 +1,141 @@
+import assert from 'node:assert/strict';
+import {
+  CONFIGMAPS,
+  DEPLOYMENTS,
+  ENDPOINTS,
+  ENDPOINTSLICES,
+  NAMESPACES,
+  PODS,
+  REPLICASETS,
+  SECRETS,
+  SERVICEACCOUNTS,
+  SERVICES,
+} from '../../../../src/api/resource.js';
+import type { Deployment } from '../../../../src/api/types/apps-v1.js';
+import type { ConfigMap, Endpoints, Namespace, Pod, Service } from '../../../../src/api/types/core-v1.js';
+import type { EndpointSlice } from '../../../../src/api/types/discovery-v1.js';
+import { createControllers } from '../../../../src/control/controllers/index.js';
+import { deployment, endTerminating, harness } from './harness.js';
+
+const ADDRESSES = [
+  { ip: '10.0.0.2', port: 6443 },
+  { ip: '10.0.0.1', port: 6443 },
+];
+
+function setup() {
+  const h = harness();
+  const service = createControllers(h, {
+    nodeLiveness: { isAlive: () => true, onChange: () => () => undefined },
+    apiEndpoints: { current: () => ADDRESSES, onChange: () => () => undefined },
+    kubernetesIp: '10.96.0.1',
+    dnsIp: '10.96.0.10',
+    caPem: 'PEM',
+    deletableResources: () => [
+      CONFIGMAPS,
+      SECRETS,
+      PODS,
+      SERVICES,
+      SERVICEACCOUNTS,
+      ENDPOINTS,
+      ENDPOINTSLICES,
+      REPLICASETS,
+      DEPLOYMENTS,
+      NAMESPACES,
+    ],
+  });
+  return { h, service };
+}
+
+describe('all controllers together', () => {
+  it('set up what every cluster has, and put back what is taken away', async () => {
+    const { h, service } = setup();
+    await service.start();
+    await h.clock.advance(1_000);
+    const names = h.client.all<Namespace>(NAMESPACES).map(({ metadata }) => metadata.name);
+    assert.deepEqual(names, ['default', 'kube-system', 'kube-public', 'kube-node-lease']);
+    const slice = await h.client.get<EndpointSlice>(ENDPOINTSLICES, 'default', 'kubernetes');
+    assert.deepEqual(
+      slice.endpoints.map(({ addresses }) => addresses[0]),
+      ['10.0.0.1', '10.0.0.2'],
+    );
+    assert.equal(
+      (await h.client.get<Endpoints>(ENDPOINTS, 'default', 'kubernetes')).subsets?.[0]?.ports?.[0]?.port,
+      6443,
+    );
+    const dns = await h.client.get<Service>(SERVICES, 'kube-system', 'kube-dns');
+    assert.equal(dns.spec?.internalTrafficPolicy, 'Local');
+    assert.equal(
+      (await h.client.get<ConfigMap>(CONFIGMAPS, 'kube-public', 'kube-root-ca.crt')).data?.['ca.crt'],
+      'PEM',
+    );
+    await h.client.delete(SERVICEACCOUNTS, 'default', 'default');
+    await h.client.delete(SERVICES, 'default', 'kubernetes');
+    await h.clock.advance(1_000);
+    await h.client.get(SERVICEACCOUNTS, 'default', 'default');
+    await h.client.get(SERVICES, 'default', 'kubernetes');
+    await service.stop();
+  });
+
+  it('write nothing when nothing changes', async () => {
+    const { h, service } = setup();
+    await service.start();
+    await h.client.create(DEPLOYMENTS, { ...deployment(3), metadata: { namespace: 'default', name: 'web' } });
+    await h.clock.advance(5_000);
+    const before = h.client.writes().length;
+    await h.clock.advance(300_000);
+    assert.equal(h.client.writes().length, before);
+    await service.stop();
+  });
+
+  it('start again after a stop, and go on', async () => {
+    const { h, service } = setup();
+    await service.start();
+    await h.clock.advance(1_000);
+    await service.stop();
+    await h.client.create(DEPLOYMENTS, { ...deployment(2), metadata: { namespace: 'default', name: 'web' } });
+    await h.clock.advance(1_000);
+    assert.equal(h.client.all(PODS).length, 0);
+    await service.start();
+    await h.clock.advance(1_000);
+    assert.equal(h.client.all(PODS).length, 2);
+    await service.stop();
+  });
+
+  it('delete a Deployment with all that it made', async () => {
+    const { h, service } = setup();
+    await service.start();
+    await h.client.create<Deployment>(DEPLOYMENTS, {
+      ...deployment(2),
+      metadata: { namespace: 'default', name: 'web' },
+    });
+    await h.clock.advance(1_000);
+    await h.client.delete(DEPLOYMENTS, 'default', 'web', { propagationPolicy: 'Foreground' });
+    await h.clock.advance(1_000);
+    assert.deepEqual([...h.client.all(DEPLOYMENTS), ...h.client.all(REPLICASETS), ...h.client.all(PODS)], []);
+    await service.stop();
+  });
+
+  it('empty a namespace before it goes, waiting for running pods', async () => {
+    const { h, service } = setup();
+    await service.start();
+    await h.client.create(NAMESPACES, { metadata: { name: 'ns' } });
+    await h.client.create(DEPLOYMENTS, deployment(2));
+    await h.clock.advance(1_000);
+    const [pod] = h.client.all<Pod>(PODS);
+    await h.client.createSubresource(PODS, 'ns', pod?.metadata.name ?? '', 'binding', { target: { name: 'node' } });
+    await h.client.delete(NAMESPACES, '', 'ns');
+    await h.clock.advance(3_000);
+    const going = await h.client.get<Namespace>(NAMESPACES, '', 'ns');
+    const remaining = going.status?.conditions?.find(({ type }) => type === 'NamespaceContentRemaining');
+    assert.equal(remaining?.status, 'True');
+    assert.equal(remaining.message, 'Some resources are remaining: pods. has 1 resource instances');
+    await endTerminating(h);
+    await h.clock.advance(3_000);
+    assert.equal(
+      h.client.all<Namespace>(NAMESPACES).some(({ metadata }) => metadata.name === 'ns'),
+      false,
+    );
+    assert.deepEqual(h.client.all(CONFIGMAPS, 'ns'), []);
+    await service.stop();
+  });
+});
