@@ -50,9 +50,7 @@ async function relayInside(clock: Clock, pid: number, port: number): Promise<Dup
   } finally {
     cancel();
   }
-  const connection = Duplex.from({ readable: child.stdout, writable: child.stdin });
-  connection.once('close', () => child.kill('SIGKILL'));
-  return connection;
+  return new RelayConnection(child);
 }
 
 /** The relay's first byte, put apart from what follows; undefined when it ended without one. */
@@ -66,4 +64,36 @@ function firstByte(child: ChildProcessWithoutNullStreams): Promise<string | unde
       resolve(chunk.subarray(0, 1).toString());
     });
   });
+}
+
+/** The relay's standard streams as one connection; destroying it kills the relay and is no error. */
+class RelayConnection extends Duplex {
+  constructor(private readonly child: ChildProcessWithoutNullStreams) {
+    super({ allowHalfOpen: true });
+    child.stdout.on('data', (chunk: Buffer) => {
+      if (!this.push(chunk)) child.stdout.pause();
+    });
+    child.stdout.on('end', () => this.push(null));
+    child.stdout.on('error', () => this.push(null));
+    // What was read is still to be consumed: only the writing side ends with the relay.
+    child.once('close', () => this.end());
+    child.stdout.resume();
+  }
+
+  override _read(): void {
+    this.child.stdout.resume();
+  }
+
+  override _write(chunk: Buffer, _encoding: string, done: (error?: Error | null) => void): void {
+    this.child.stdin.write(chunk, (error) => done(error ?? null));
+  }
+
+  override _final(done: () => void): void {
+    this.child.stdin.end(done);
+  }
+
+  override _destroy(error: Error | null, done: (error: Error | null) => void): void {
+    this.child.kill('SIGKILL');
+    done(error);
+  }
 }
