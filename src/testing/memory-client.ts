@@ -32,8 +32,9 @@ import type {
   WatchOptions,
   WriteOptions,
 } from '../client/client.js';
+import { parseFieldSelector } from '../api/selectors/field.js';
+import { parseLabelSelector } from '../api/selectors/label.js';
 import { mergePatch } from './merge-patch.js';
-import { fieldText, labelText } from './selector-text.js';
 
 export type Verb = 'get' | 'list' | 'watch' | 'create' | 'update' | 'updateStatus' | 'patch' | 'delete' | 'subresource';
 
@@ -134,7 +135,7 @@ export class MemoryClient implements Client {
 
   async list<T extends KubeObject>(resource: ResourceRef, options: ListOptions = {}): Promise<ObjectList<T>> {
     await this.called('list', resource, options.namespace ?? '', '');
-    const matches = matcher(options);
+    const matches = matcher(resource, options);
     return {
       items: this.all<T>(resource).filter(matches),
       resourceVersion: String(this.revision),
@@ -143,7 +144,7 @@ export class MemoryClient implements Client {
 
   async *watch<T extends KubeObject>(resource: ResourceRef, options: WatchOptions): AsyncIterable<WatchEvent<T>> {
     await this.called('watch', resource, options.namespace ?? '', '');
-    const matches = matcher(options);
+    const matches = matcher(resource, options);
     const type = groupResourceOf(resource);
     let seen = Number(options.resourceVersion ?? 0);
     if (seen === 0) {
@@ -425,11 +426,14 @@ export class MemoryClient implements Client {
   }
 }
 
-function matcher(options: ListOptions | WatchOptions): (object: KubeObject) => boolean {
-  const labels = labelText(options.labelSelector);
-  const fields = fieldText(options.fieldSelector);
+function matcher(resource: ResourceRef, options: ListOptions | WatchOptions): (object: KubeObject) => boolean {
+  const labels = parseLabelSelector(options.labelSelector ?? '');
+  const fields = parseFieldSelector(resource, options.fieldSelector ?? '');
   const { namespace } = options;
-  return (object) => (!namespace || object.metadata.namespace === namespace) && labels(object) && fields(object);
+  return (object) =>
+    (!namespace || object.metadata.namespace === namespace) &&
+    labels.matches(object.metadata.labels) &&
+    fields.matches(object);
 }
 
 /** What a change is to a watch with a selection: objects enter and leave it. */

@@ -1,6 +1,4 @@
 /** RFC 7386 merge patch and, for the few lists that components patch, the merge keys of a strategic merge patch. */
-import { isRecord } from './selector-text.js';
-
 /** Lists that a strategic patch merges, by the key that identifies an entry. */
 const MERGE_KEYS: Readonly<Record<string, string>> = {
   ownerReferences: 'uid',
@@ -10,6 +8,9 @@ const MERGE_KEYS: Readonly<Record<string, string>> = {
   env: 'name',
   volumes: 'name',
 };
+
+const isRecord = (value: unknown): value is Record<string, unknown> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
 
 export function mergePatch(target: unknown, patch: unknown, strategic: boolean): unknown {
   if (!isRecord(patch)) return structuredClone(patch);
