@@ -203,7 +203,7 @@ export class Libp2pTransport implements Transport {
   hangUp(peer: PeerId): void {
     const link = this.links.get(peer);
     if (!link) return;
-    link.connection.abort(new Error('hung up'));
+    abortConnection(link.connection, new Error('hung up'));
     this.drop(link);
   }
 
@@ -273,22 +273,22 @@ export class Libp2pTransport implements Transport {
     const peer = connection.remotePeer.toString();
     const address = hostPortOf(connection.remoteAddr) ?? connection.remoteAddr.toString();
     this.deps.log.warn('refused a peer', { peer, address, reason: errorText(error) });
-    connection.abort(new Error('not admitted'));
+    abortConnection(connection, new Error('not admitted'));
   }
 
   private admit(connection: Connection, peer: PeerInfo): void {
     const present = this.links.get(peer.id);
     if (present && !this.preferred(present, connection)) {
-      connection.abort(new Error('a duplicate connection'));
+      abortConnection(connection, new Error('a duplicate connection'));
       return;
     }
     if (present) {
-      present.connection.abort(new Error('replaced by a newer connection'));
+      abortConnection(present.connection, new Error('replaced by a newer connection'));
       this.drop(present);
     }
     const link = new Link(peer, connection, this.deps.clock, this.linkOptions(), (error) => {
       this.deps.log.warn('closing a connection whose stream broke', { peer: peer.id, error: errorText(error) });
-      connection.abort(new Error('a stream broke', { cause: error }));
+      abortConnection(connection, new Error('a stream broke', { cause: error }));
     });
     this.links.set(peer.id, link);
     this.peersGauge.set(this.links.size);
@@ -385,5 +385,17 @@ export class Libp2pTransport implements Transport {
     } catch (error) {
       this.deps.log.warn('the addresses of peers could not be saved', { error: errorText(error) });
     }
+  }
+}
+
+/**
+ * Ends a connection at once. The muxer throws when it cannot say goodbye any more, before the socket is closed; it counts
+ * as closed from then on, and a second call reaches the socket.
+ */
+function abortConnection(connection: Connection, error: Error): void {
+  try {
+    connection.abort(error);
+  } catch {
+    connection.abort(error);
   }
 }
