@@ -1,0 +1,165 @@
+/**
+ * Merges two records of one key that grew apart during a split. Pure, and the same whichever side calls it, except for
+ * the stamp of the result.
+ *
+ * | ours / theirs | result |
+ * |---|---|
+ * | one is contained in the other | the containing one |
+ * | two tombstones | the later |
+ * | tombstone, live object of that incarnation | the tombstone: deletion wins |
+ * | tombstone, live object born later or not known to the deleter | the live object |
+ * | live, live, one side deleted the other's incarnation | the newer incarnation |
+ * | live, live, created separately | merged; the identity (uid, creation time) of the earlier |
+ * | live, live, one incarnation | metadata and spec by document (or later stamp), status by later stamp |
+ */
+import type { KubeObject, ObjectMeta } from '../../api/object.js';
+import type { KindPolicy } from '../kind-policy.js';
+import { deepEqual, desiredOf, settled, type ObjectRecord } from '../record.js';
+import { laterStamp, type Stamp } from '../stamp.js';
+import { mergeDocuments, readDocument, type FieldConflict } from './document.js';
+import { fromShape } from './shape.js';
+
+export interface MergeResult {
+  /** `ours` itself when nothing changes. Otherwise without final revision: the sequencer sets it. */
+  readonly record: ObjectRecord;
+  readonly conflicts: readonly FieldConflict[];
+  /** True when a live object lost against a deletion although it was changed after the split. */
+  readonly deletedOver: boolean;
+}
+
+const keep = (record: ObjectRecord): MergeResult => ({ record, conflicts: [], deletedOver: false });
+
+/** `version` becomes the version of a record that is neither `ours` nor `theirs`; `splitAt` is not needed: stamps tell. */
+export function mergeRecords(
+  ours: ObjectRecord | undefined,
+  theirs: ObjectRecord,
+  policy: KindPolicy,
+  version: Stamp,
+): MergeResult {
+  if (!ours) return keep(theirs);
+  if (ours.version === theirs.version) return keep(ours);
+  if (!ours.value && !theirs.value) return keep(laterOf(ours, theirs));
+  if (!ours.value || !theirs.value) return mergeWithTombstone(ours, theirs);
+  if (ours.birth !== theirs.birth) {
+    if (ours.birth <= theirs.buried) return keep(theirs);
+    if (theirs.birth <= ours.buried) return keep(ours);
+  }
+  return mergeLive(ours, theirs, policy, version);
+}
+
+const laterOf = (a: ObjectRecord, b: ObjectRecord) => (a.version >= b.version ? a : b);
+
+function mergeWithTombstone(ours: ObjectRecord, theirs: ObjectRecord): MergeResult {
+  const live = ours.value ? ours : theirs;
+  const dead = ours.value ? theirs : ours;
+  if (live.birth <= dead.buried) return { ...keep(dead), deletedOver: live.version > dead.birth };
+  return keep(live.buried >= dead.buried ? live : { ...live, buried: dead.buried });
+}
+
+function mergeLive(ours: ObjectRecord, theirs: ObjectRecord, policy: KindPolicy, version: Stamp): MergeResult {
+  const mine = ours.value as KubeObject;
+  const other = theirs.value as KubeObject;
+  const elder = ours.birth <= theirs.birth ? mine : other;
+  const status = ours.parts.status >= theirs.parts.status ? mine.status : other.status;
+  const parts = {
+    metadata: laterStamp(ours.parts.metadata, theirs.parts.metadata),
+    spec: laterStamp(ours.parts.spec, theirs.parts.spec),
+    status: laterStamp(ours.parts.status, theirs.parts.status),
+  };
+  const common = {
+    ...ours,
+    version,
+    birth: ours.birth <= theirs.birth ? ours.birth : theirs.birth,
+    buried: laterStamp(ours.buried, theirs.buried),
+    parts,
+  };
+  if (policy.merge === 'register') {
+    const base = ours.parts.metadata >= theirs.parts.metadata ? mine : other;
+    const body = ours.parts.spec >= theirs.parts.spec ? mine : other;
+    const value = assemble(
+      { ...body, metadata: { ...base.metadata, ...deletionOf(mine, other) } },
+      status,
+      identityOf(elder),
+    );
+    return finish(ours, theirs, { ...common, value, document: undefined, pending: [] }, []);
+  }
+  const settledOurs = settled(ours, policy);
+  const settledTheirs = settled(theirs, policy);
+  const merged = mergeDocuments(
+    settledOurs.document as Uint8Array,
+    settledTheirs.document as Uint8Array,
+    version,
+  );
+  const desired = fromShape(readDocument(merged.bytes), policy.layout) as Record<string, unknown>;
+  const specSame = deepEqual({ ...desired, metadata: 0 }, { ...desiredOf(mine), metadata: 0 });
+  const generation = Math.max(mine.metadata.generation ?? 0, other.metadata.generation ?? 0) + (specSame ? 0 : 1);
+  const value = assemble(
+    {
+      ...(mine.apiVersion ? { apiVersion: mine.apiVersion } : {}),
+      ...(mine.kind ? { kind: mine.kind } : {}),
+      ...desired,
+      metadata: {
+        ...(desired['metadata'] as ObjectMeta),
+        ...(mine.metadata.generation === undefined ? {} : { generation }),
+        ...deletionOf(mine, other),
+      },
+    },
+    status,
+    identityOf(elder),
+  );
+  return finish(ours, theirs, { ...common, value, document: merged.bytes, pending: [] }, merged.conflicts);
+}
+
+/** Prefers one of the two records as it is when it holds the whole result, so that no needless write happens. */
+function finish(
+  ours: ObjectRecord,
+  theirs: ObjectRecord,
+  record: ObjectRecord,
+  conflicts: readonly FieldConflict[],
+): MergeResult {
+  for (const side of [ours, theirs]) {
+    const contains =
+      side.birth === record.birth &&
+      side.parts.metadata >= record.parts.metadata &&
+      side.parts.spec >= record.parts.spec &&
+      side.parts.status >= record.parts.status;
+    if (contains && sameButRevision(side.value as KubeObject, record.value as KubeObject)) {
+      return { record: side, conflicts, deletedOver: false };
+    }
+  }
+  return { record, conflicts, deletedOver: false };
+}
+
+function sameButRevision(a: KubeObject, b: KubeObject): boolean {
+  const bare = (object: KubeObject) => ({
+    ...object,
+    metadata: { ...object.metadata, resourceVersion: '', generation: 0 },
+  });
+  return deepEqual(bare(a), bare(b));
+}
+
+function identityOf(elder: KubeObject): Partial<ObjectMeta> {
+  const { name, namespace, uid, creationTimestamp, generateName } = elder.metadata;
+  return {
+    ...(name === undefined ? {} : { name }),
+    ...(namespace === undefined ? {} : { namespace }),
+    ...(uid === undefined ? {} : { uid }),
+    ...(creationTimestamp === undefined ? {} : { creationTimestamp }),
+    ...(generateName === undefined ? {} : { generateName }),
+  };
+}
+
+/** A deletion that either side began goes on. */
+function deletionOf(a: KubeObject, b: KubeObject): Partial<ObjectMeta> {
+  const deleting = a.metadata.deletionTimestamp ? a : b;
+  const { deletionTimestamp, deletionGracePeriodSeconds } = deleting.metadata;
+  return {
+    ...(deletionTimestamp === undefined ? {} : { deletionTimestamp }),
+    ...(deletionGracePeriodSeconds === undefined ? {} : { deletionGracePeriodSeconds }),
+  };
+}
+
+function assemble(object: KubeObject, status: unknown, identity: Partial<ObjectMeta>): KubeObject {
+  const { status: _, ...rest } = object;
+  return { ...rest, metadata: { ...object.metadata, ...identity }, ...(status === undefined ? {} : { status }) };
+}

@@ -1,0 +1,23 @@
+/** The disk seam: an ordered key-value store with atomic batches. Implemented on classic-level and, for the simulator, in memory. */
+export type DiskOperation =
+  | { readonly type: 'put'; readonly key: string; readonly value: Uint8Array }
+  | { readonly type: 'del'; readonly key: string };
+
+export interface Disk {
+  open(): Promise<void>;
+  get(key: string): Promise<Uint8Array | undefined>;
+  /** Entries with `from <= key < to`, in key order. */
+  scan(from: string, to: string): AsyncIterable<readonly [key: string, value: Uint8Array]>;
+  /**
+   * Applies all operations or none, after those of earlier calls. With `sync` it resolves only once they survive a loss
+   * of power.
+   */
+  write(operations: readonly DiskOperation[], options: { readonly sync: boolean }): Promise<void>;
+  /** Waits for what is under way. */
+  close(): Promise<void>;
+}
+
+/** The store on disk cannot be opened or read. `aside` names where it was put, if it was. */
+export class DiskCorrupt extends Error {
+  readonly code = 'ERR_DISK_CORRUPT';
+}

@@ -1,0 +1,236 @@
+/**
+ * The applied state of one peer: records by key, an ordered index per resource, a bounded history of events, and the
+ * watchers. Synchronous and without I/O. Reads cost O(result), a write O(log n) plus its watchers.
+ */
+import type { KubeObject } from '../api/object.js';
+import { parseKey, RevisionGone, type ObjectKey, type Revision, type StoreEvent, type StoreWatcher } from './object-store.js';
+import type { ObjectRecord } from './record.js';
+
+export interface TableLimits {
+  /** Events kept for watches to resume from. */
+  readonly historyEvents: number;
+}
+
+/** Live objects of one resource in key order (namespace, name). */
+class ResourceIndex {
+  readonly keys: string[] = [];
+  readonly objects = new Map<string, KubeObject>();
+
+  set(sortKey: string, object: KubeObject): void {
+    if (!this.objects.has(sortKey)) this.keys.splice(this.lowerBound(sortKey), 0, sortKey);
+    this.objects.set(sortKey, object);
+  }
+
+  delete(sortKey: string): void {
+    if (this.objects.delete(sortKey)) this.keys.splice(this.lowerBound(sortKey), 1);
+  }
+
+  list(prefix: string): KubeObject[] {
+    const out: KubeObject[] = [];
+    for (let i = prefix ? this.lowerBound(prefix) : 0; i < this.keys.length; i++) {
+      const key = this.keys[i] as string;
+      if (!key.startsWith(prefix)) break;
+      out.push(this.objects.get(key) as KubeObject);
+    }
+    return out;
+  }
+
+  private lowerBound(wanted: string): number {
+    let low = 0;
+    let high = this.keys.length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if ((this.keys[middle] as string) < wanted) low = middle + 1;
+      else high = middle;
+    }
+    return low;
+  }
+}
+
+interface Watch {
+  readonly namespace: string | undefined;
+  readonly watcher: StoreWatcher;
+}
+
+/** Sorts like (namespace, name): a namespace that is another's prefix must not mix with it. */
+const sortKeyOf = (key: ObjectKey) => `${key.namespace}\u0000${key.name}`;
+const resourceOf = (group: string, resource: string) => `${group}/${resource}`;
+
+export class ObjectTable {
+  private readonly records = new Map<string, ObjectRecord>();
+  private readonly indexes = new Map<string, ResourceIndex>();
+  private readonly watches = new Map<string, Set<Watch>>();
+  private history: StoreEvent[] = [];
+  /** Watches may resume from here on. */
+  private oldestRevision: Revision = 0;
+  private appliedRevision: Revision = 0;
+
+  constructor(private readonly limits: TableLimits) {}
+
+  get revision(): Revision {
+    return this.appliedRevision;
+  }
+
+  /** The oldest revision a watch may resume from. */
+  get oldest(): Revision {
+    return this.oldestRevision;
+  }
+
+  get size(): number {
+    return this.records.size;
+  }
+
+  record(key: string): ObjectRecord | undefined {
+    return this.records.get(key);
+  }
+
+  allRecords(): Iterable<ObjectRecord> {
+    return this.records.values();
+  }
+
+  get(key: string): KubeObject | undefined {
+    return this.records.get(key)?.value;
+  }
+
+  list(group: string, resource: string, namespace?: string): KubeObject[] {
+    const prefix = namespace === undefined ? '' : `${namespace}\u0000`;
+    return this.indexes.get(resourceOf(group, resource))?.list(prefix) ?? [];
+  }
+
+  /** Puts a record in place without telling watchers; for loading. */
+  load(record: ObjectRecord): void {
+    this.place(record);
+  }
+
+  /** After loading: the state is that of `revision`, and no watch can resume before it. */
+  loaded(revision: Revision): void {
+    this.appliedRevision = revision;
+    this.oldestRevision = revision;
+    this.history = [];
+  }
+
+  /** Forgets a tombstone. */
+  forget(key: string): void {
+    if (!this.records.get(key)?.value) this.records.delete(key);
+  }
+
+  /**
+   * Applies records in revision order and tells the watchers, one batch each. A record without value is a deletion; with
+   * `keepTombstone` false nothing is remembered of it.
+   */
+  apply(changes: readonly { readonly record: ObjectRecord; readonly keepTombstone: boolean }[], revision: Revision): void {
+    const events: StoreEvent[] = [];
+    for (const { record, keepTombstone } of changes) {
+      const previous = this.records.get(record.key)?.value;
+      this.place(record);
+      if (!record.value && !keepTombstone) this.records.delete(record.key);
+      const event = eventOf(record, previous);
+      if (event) events.push(event);
+    }
+    this.appliedRevision = revision;
+    if (events.length === 0) return;
+    this.remember(events);
+    this.notify(events);
+  }
+
+  /** Replaces the state after a lost history line: all watches end, none can resume before `revision`. */
+  reset(records: readonly ObjectRecord[], revision: Revision): void {
+    for (const record of records) this.place(record);
+    this.loaded(revision);
+    this.endWatches();
+  }
+
+  watch(group: string, resource: string, namespace: string | undefined, from: Revision, watcher: StoreWatcher): () => void {
+    if (from < this.oldestRevision) throw new RevisionGone(from, this.oldestRevision);
+    const past = this.eventsAfter(from).filter((event) => matches(event, group, resource, namespace));
+    const name = resourceOf(group, resource);
+    let set = this.watches.get(name);
+    if (!set) this.watches.set(name, (set = new Set()));
+    const watch = { namespace, watcher };
+    set.add(watch);
+    if (past.length > 0) watcher.onEvents(past);
+    return () => set.delete(watch);
+  }
+
+  endWatches(): void {
+    const ended = [...this.watches.values()].flatMap((set) => [...set]);
+    this.watches.clear();
+    for (const { watcher } of ended) watcher.onEnd();
+  }
+
+  private place(record: ObjectRecord): void {
+    const key = parseKey(record.key);
+    const name = resourceOf(key.group, key.resource);
+    let index = this.indexes.get(name);
+    if (!index) this.indexes.set(name, (index = new ResourceIndex()));
+    this.records.set(record.key, record);
+    if (record.value) index.set(sortKeyOf(key), record.value);
+    else index.delete(sortKeyOf(key));
+  }
+
+  /** The event of exactly that revision, while the history reaches back to it. */
+  eventAt(revision: Revision): StoreEvent | undefined {
+    const event = this.history[this.firstAfter(revision - 1)];
+    return event?.revision === revision ? event : undefined;
+  }
+
+  private eventsAfter(revision: Revision): StoreEvent[] {
+    return this.history.slice(this.firstAfter(revision));
+  }
+
+  private firstAfter(revision: Revision): number {
+    let low = 0;
+    let high = this.history.length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if ((this.history[middle] as StoreEvent).revision <= revision) low = middle + 1;
+      else high = middle;
+    }
+    return low;
+  }
+
+  private remember(events: readonly StoreEvent[]): void {
+    this.history.push(...events);
+    // Trimmed in large steps, so that the cost per event stays constant.
+    if (this.history.length <= this.limits.historyEvents * 1.25) return;
+    const dropped = this.history.splice(0, this.history.length - this.limits.historyEvents);
+    this.oldestRevision = (dropped.at(-1) as StoreEvent).revision;
+  }
+
+  private notify(events: readonly StoreEvent[]): void {
+    const byResource = new Map<string, StoreEvent[]>();
+    for (const event of events) {
+      const name = resourceOf(event.key.group, event.key.resource);
+      const list = byResource.get(name);
+      if (list) list.push(event);
+      else byResource.set(name, [event]);
+    }
+    for (const [name, list] of byResource) {
+      for (const { namespace, watcher } of this.watches.get(name) ?? []) {
+        const seen = namespace === undefined ? list : list.filter((event) => event.key.namespace === namespace);
+        if (seen.length > 0) watcher.onEvents(seen);
+      }
+    }
+  }
+}
+
+function matches(event: StoreEvent, group: string, resource: string, namespace: string | undefined): boolean {
+  const { key } = event;
+  return key.group === group && key.resource === resource && (namespace === undefined || key.namespace === namespace);
+}
+
+function eventOf(record: ObjectRecord, previous: KubeObject | undefined): StoreEvent | undefined {
+  const { revision } = record;
+  const key = parseKey(record.key);
+  if (record.value) return { type: previous ? 'MODIFIED' : 'ADDED', key, object: record.value, previous, revision };
+  if (!previous) return undefined;
+  return { type: 'DELETED', key, object: withRevision(previous, revision), previous, revision };
+}
+
+/** The same object under another resourceVersion, as deletions are shown. */
+export function withRevision(object: KubeObject, revision: Revision): KubeObject {
+  return Object.freeze({
+    ...object,
+    metadata: Object.freeze({ ...object.metadata, resourceVersion: String(revision) }),
+  });
+}

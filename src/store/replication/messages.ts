@@ -1,0 +1,94 @@
+/** What replicas say to each other. Versioned by the first element of the packed array. */
+import { pack, unpack, type Epoch, type LoggedReply, type Position } from '../log-entry.js';
+import type { Revision, WriteReply } from '../object-store.js';
+import type { Component, PeerState, View } from './view.js';
+
+export type Message =
+  /** Who I follow; sent on contact, on change and now and then. */
+  | { readonly t: 'state'; readonly state: PeerState }
+  /** Follow me. `component` is the group the candidate leads already, when it does. */
+  | { readonly t: 'prepare'; readonly epoch: Epoch; readonly component: Component | null }
+  | { readonly t: 'promise'; readonly epoch: Epoch; readonly head: Position }
+  | {
+      readonly t: 'refuse';
+      readonly epoch: Epoch;
+      readonly promised: Epoch;
+      readonly why: 'promised' | 'leader-alive' | 'larger';
+      readonly state: PeerState;
+    }
+  /** Your log is fuller than mine: be the candidate. */
+  | { readonly t: 'stand'; readonly epoch: Epoch }
+  | { readonly t: 'view'; readonly view: View; readonly commit: Revision }
+  /** `frame` continues `previous`; without it the message only asks whether the receiver is there yet. */
+  | {
+      readonly t: 'append';
+      readonly epoch: Epoch;
+      readonly previous: Position;
+      readonly frame: Uint8Array | null;
+      readonly commit: Revision;
+    }
+  /** On my disk up to here. */
+  | { readonly t: 'ack'; readonly epoch: Epoch; readonly position: Position }
+  /** I cannot append that: my log ends at `head`, and I follow `promised`. */
+  | { readonly t: 'nack'; readonly epoch: Epoch; readonly head: Position; readonly promised: Epoch }
+  | { readonly t: 'commit'; readonly epoch: Epoch; readonly revision: Revision }
+  | { readonly t: 'write'; readonly id: string; readonly request: unknown }
+  /** `bodyOf`: the body is what that revision wrote. Without `reply`: ask somebody else. */
+  | {
+      readonly t: 'reply';
+      readonly id: string;
+      readonly reply: WriteReply | null;
+      readonly bodyOf: Revision | null;
+      readonly revision: Revision;
+    }
+  | { readonly t: 'read'; readonly n: number }
+  /** `revision` null: ask somebody else. */
+  | { readonly t: 'read-at'; readonly n: number; readonly revision: Revision | null }
+  | SyncMessage;
+
+/** How a peer whose log is not on the sequencer's line is brought there (see sync.ts). */
+export type SyncMessage =
+  | { readonly t: 'sync-start'; readonly epoch: Epoch; readonly session: number }
+  | { readonly t: 'sync-digest'; readonly session: number; readonly buckets: readonly string[] }
+  | {
+      readonly t: 'sync-differ';
+      readonly session: number;
+      readonly buckets: readonly number[];
+      readonly entries: readonly (readonly [key: string, version: string])[];
+    }
+  | {
+      readonly t: 'sync-offer';
+      readonly session: number;
+      /** Records the sequencer lacks or has otherwise. */
+      readonly records: readonly Uint8Array[];
+      /** Keys the peer lacks or has otherwise. */
+      readonly wants: readonly string[];
+      readonly replies: readonly LoggedReply[];
+      readonly last: boolean;
+    }
+  | { readonly t: 'sync-more'; readonly session: number }
+  | {
+      readonly t: 'sync-install';
+      readonly session: number;
+      readonly records: readonly Uint8Array[];
+      /** Keys that do not exist at `position`. */
+      readonly absent: readonly string[];
+      readonly last: boolean;
+      readonly position: Position;
+    };
+
+const VERSION = 1;
+
+export const encodeMessage = (message: Message): Uint8Array => pack([VERSION, message]);
+
+/** Undefined for another version or garbage: such a message is dropped and counted by the caller. */
+export function decodeMessage(bytes: Uint8Array): Message | undefined {
+  try {
+    const decoded = unpack(bytes);
+    if (!Array.isArray(decoded) || decoded[0] !== VERSION) return undefined;
+    const message = decoded[1] as { t?: unknown } | null;
+    return typeof message?.t === 'string' ? (message as Message) : undefined;
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,383 @@
+/**
+ * The sequencer at work: executes requests against the newest state, groups their writes into frames, replicates them,
+ * and acknowledges what enough peers have on disk.
+ *
+ * One reign is one epoch. Its members promised to follow it; its voters are those whose log is on its line, and a write
+ * is acknowledged when the configured share of them has it on disk. Dead members leave at once (whoever is left goes on);
+ * peers whose log is on another line are brought over by a synchronisation first and vote afterwards.
+ *
+ * Guarantees: entries are executed one after the other and appear in revision order; a request id is executed once; an
+ * answer is given after the revision it rests on is acknowledged. Single-threaded: no method yields in the middle.
+ */
+import { errorText } from '../../base/log.js';
+import { internalError } from '../../api/errors.js';
+import {
+  compareEpochs,
+  seal,
+  type Entry,
+  type EntryChange,
+  type Epoch,
+  type Frame,
+  type LoggedReply,
+  type Position,
+} from '../log-entry.js';
+import type { KubeObject } from '../../api/object.js';
+import type { Revision, WriteReply } from '../object-store.js';
+import { encodeRecord, type ObjectRecord } from '../record.js';
+import { Overlay, Transaction } from '../transaction.js';
+import { Batch, loggedReply } from './batch.js';
+import type { ReplicaContext } from './context.js';
+import { assignRoles, quorum, type RoleHolder, type View } from './view.js';
+
+/** An answer, with the revision it rests on. `bodyOf`: the body is what that revision wrote. */
+export interface Answer {
+  readonly reply: WriteReply;
+  readonly bodyOf: Revision | null;
+  readonly revision: Revision;
+}
+
+/** The reign ended before the answer was certain: ask the next sequencer, with the same id. */
+export class ReignOver extends Error {
+  readonly code = 'ERR_REIGN_OVER';
+}
+
+interface Progress {
+  /** On the peer's disk up to here; undefined while its log is on another line. */
+  match: Position | undefined;
+  /** Sent up to here. */
+  sent: Position;
+  /** Ends of the frames sent and not acknowledged, oldest first. */
+  unacked: Revision[];
+  /** Monotonic time of the last message that moved things on. */
+  heardMs: number;
+}
+
+interface Responder {
+  readonly revision: Revision;
+  resolve(): void;
+  reject(error: ReignOver): void;
+}
+
+export interface ReignEvents {
+  onView(view: View): void;
+  /** A peer follows a higher epoch: this reign is over. */
+  onDeposed(promised: Epoch): void;
+  /** A member's log is on another line: bring it over. */
+  onDiverged(peer: string): void;
+  /** A member does not know of this epoch. */
+  onUninvited(peer: string): void;
+}
+
+export class Reign {
+  private current: View;
+  private readonly progress = new Map<string, Progress>();
+  private readonly overlay: Overlay;
+  private batch = new Batch();
+  private responders: Responder[] = [];
+  private nextRevision: Revision;
+  private persisted: Revision;
+  private framesOut: Revision[] = [];
+  private over = false;
+
+  constructor(
+    private readonly context: ReplicaContext,
+    readonly epoch: Epoch,
+    heads: ReadonlyMap<string, Position>,
+    rolesBefore: Readonly<Record<string, RoleHolder>>,
+    private readonly events: ReignEvents,
+  ) {
+    const { state, self } = context;
+    this.overlay = new Overlay(state.table);
+    this.persisted = state.head.revision;
+    this.nextRevision = 1 + Math.max(state.head.revision, ...[...heads.values()].map((head) => head.revision));
+    for (const [peer, head] of heads) this.track(peer, head);
+    this.current = { epoch, version: 0, members: [], voters: [], roles: rolesBefore };
+    this.showTail();
+    this.current = this.makeView([self, ...heads.keys()]);
+  }
+
+  get view(): View {
+    return this.current;
+  }
+
+  /** Reads are answered only once the reign's first frame is acknowledged: before, older writes could be missing. */
+  private reignRevision: Revision = 0;
+
+  start(): void {
+    this.reignRevision = this.nextRevision;
+    this.enqueue({ op: 'reign' });
+    this.announce();
+    this.flush();
+  }
+
+  /** Executes a request and resolves when its answer may be given. Rejects with {@link ReignOver}. */
+  async submit(id: string, request: unknown): Promise<Answer> {
+    const known = this.context.state.replyTo(id) ?? this.batch.replies.find((reply) => reply.id === id);
+    if (known) {
+      await this.acknowledged(known.revision);
+      return this.answerOf(known);
+    }
+    const { reply, logged, revision } = this.execute(id, request);
+    const done = this.acknowledged(revision);
+    this.flush();
+    await done;
+    return { reply, bodyOf: logged?.bodyOf ?? null, revision };
+  }
+
+  /** The newest acknowledged revision, once this reign may speak for its group. */
+  async readRevision(): Promise<Revision> {
+    await this.acknowledged(this.reignRevision);
+    return this.context.state.applied.revision;
+  }
+
+  /** Whether a write of that object is on its way. */
+  isPending(key: string): boolean {
+    return this.overlay.has(key);
+  }
+
+  /** Puts the results of a merge into the log. Resolves when they, and all before them, are acknowledged. */
+  async merge(records: readonly ObjectRecord[], replies: readonly LoggedReply[]): Promise<void> {
+    // Given on another history line, whose revisions mean nothing here: certain as they are.
+    this.context.state.rememberReplies(replies.map((reply) => ({ ...reply, revision: 0 })));
+    for (const record of records) {
+      const revision = this.enqueue({ op: 'merge', key: record.key, record: encodeRecord(record) });
+      this.overlay.set(record.key, record.value, revision);
+    }
+    const done = this.acknowledged(this.nextRevision - 1);
+    this.flush();
+    await done;
+  }
+
+  /** A peer promised to follow this epoch. */
+  admit(peer: string, head: Position): void {
+    // Revisions never go backwards on any peer, so not below what the newcomer has seen either.
+    this.nextRevision = Math.max(this.nextRevision, head.revision + 1);
+    this.track(peer, head);
+    this.change([...this.current.members, peer]);
+  }
+
+  /** The peer's log is on this line now, up to `position`. */
+  joined(peer: string, position: Position): void {
+    this.track(peer, position);
+    this.change(this.current.members);
+  }
+
+  /** Dead members leave; what was waiting for them may be acknowledged now. */
+  setAlive(alive: readonly string[]): void {
+    const members = this.current.members.filter((peer) => alive.includes(peer));
+    if (members.length === this.current.members.length) return;
+    for (const peer of this.current.members) if (!members.includes(peer)) this.progress.delete(peer);
+    this.change(members);
+    this.advance();
+  }
+
+  onAck(peer: string, position: Position): void {
+    const progress = this.progress.get(peer);
+    if (!progress?.match || !this.context.state.log.has(position)) return;
+    if (position.revision > progress.match.revision) progress.match = position;
+    progress.unacked = progress.unacked.filter((end) => end > position.revision);
+    progress.heardMs = this.context.clock.monotonicMs();
+    this.advance();
+    this.feed(peer, progress);
+  }
+
+  onNack(peer: string, head: Position, promised: Epoch): void {
+    const order = compareEpochs(promised, this.epoch);
+    if (order > 0) {
+      this.events.onDeposed(promised);
+      return;
+    }
+    if (order < 0) {
+      this.events.onUninvited(peer);
+      return;
+    }
+    const progress = this.progress.get(peer);
+    if (!progress) return;
+    this.track(peer, head);
+    const after = this.progress.get(peer) as Progress;
+    if (!after.match) this.change(this.current.members);
+    else this.feed(peer, after);
+  }
+
+  /** Repairs what was lost with a connection. */
+  tick(): void {
+    const now = this.context.clock.monotonicMs();
+    for (const [peer, progress] of this.progress) {
+      if (now - progress.heardMs < this.context.options.probeMs) continue;
+      progress.heardMs = now;
+      this.sendView(peer);
+      if (!progress.match) this.events.onDiverged(peer);
+      else if (progress.match.revision < this.context.state.head.revision) {
+        // Ask from the last certain position: an answer tells where the peer really is.
+        progress.sent = progress.match;
+        progress.unacked = [];
+        this.feed(peer, progress);
+      }
+    }
+  }
+
+  /** Ends the reign: whoever waits has to ask the next sequencer. What is in the log stays there. */
+  stop(): void {
+    this.over = true;
+    const waiting = this.responders;
+    this.responders = [];
+    for (const responder of waiting) responder.reject(new ReignOver('the sequencer changed'));
+  }
+
+  private execute(id: string, request: unknown) {
+    const { executor, clock, log } = this.context;
+    const transaction = new Transaction(this.overlay, this.nextRevision, clock.nowMs());
+    let reply: WriteReply;
+    try {
+      reply = executor(transaction, request);
+    } catch (error) {
+      log.error('a write request failed unexpectedly', { error: errorText(error) });
+      const failure = internalError(error);
+      return { reply: { code: failure.code, body: failure.toStatus(), warnings: [] }, revision: this.newest };
+    }
+    for (const { change, object } of transaction.writes) {
+      const revision = this.enqueue(change, change.op === 'put' ? object : undefined);
+      if (change.op === 'put' || change.op === 'delete') {
+        this.overlay.set(change.key, change.op === 'put' ? object : undefined, revision);
+      }
+    }
+    if (transaction.writes.length === 0) return { reply, revision: this.newest };
+    const logged = loggedReply(id, reply, transaction.writes, this.newest);
+    this.batch.replies.push(logged);
+    return { reply, logged, revision: this.newest };
+  }
+
+  /** The newest revision given to anything. */
+  private get newest(): Revision {
+    return this.batch.entries.at(-1)?.revision ?? this.context.state.head.revision;
+  }
+
+  private enqueue(change: EntryChange, object?: KubeObject): Revision {
+    const revision = this.nextRevision++;
+    this.batch.add({ ...change, revision, stamp: this.context.stamps.next() } as Entry, object);
+    return revision;
+  }
+
+  /** Sends the batch unless enough frames are under way; then it goes out when one of them is acknowledged. */
+  private flush(): void {
+    const { state, options } = this.context;
+    if (this.over || this.batch.isEmpty || this.framesOut.length >= options.framesInFlight) return;
+    const { entries, replies, objects } = this.batch;
+    this.batch = new Batch();
+    const frame: Frame = { epoch: this.epoch, previous: state.head, entries, replies };
+    const saved = state.append(frame, seal(frame), objects);
+    const end = state.head.revision;
+    this.framesOut.push(end);
+    saved.then(
+      () => {
+        this.persisted = Math.max(this.persisted, end);
+        this.advance();
+      },
+      () => undefined, // The replica stops through ReplicaState.onFailure.
+    );
+    for (const [peer, progress] of this.progress) this.feed(peer, progress);
+  }
+
+  /** Sends a member what it lacks, as far as the window allows. */
+  private feed(peer: string, progress: Progress): void {
+    const { state, options } = this.context;
+    if (!progress.match || this.over) return;
+    if (!state.log.has(progress.sent)) progress.sent = progress.match;
+    if (!state.log.has(progress.sent)) {
+      progress.match = undefined;
+      this.change(this.current.members);
+      return;
+    }
+    const room = options.window - progress.unacked.length;
+    if (room <= 0) return;
+    for (const kept of state.log.after(progress.sent, room)) {
+      const sent = this.context.send(peer, {
+        t: 'append',
+        epoch: this.epoch,
+        previous: progress.sent,
+        frame: kept.bytes,
+        commit: state.applied.revision,
+      });
+      if (!sent) return;
+      progress.sent = kept.end;
+      progress.unacked.push(kept.end.revision);
+    }
+  }
+
+  /** Acknowledges what enough voters have on disk. */
+  private advance(): void {
+    if (this.over) return;
+    const { state, options, self } = this.context;
+    const onDisk = this.current.voters
+      .map((peer) => (peer === self ? this.persisted : (this.progress.get(peer)?.match?.revision ?? 0)))
+      .toSorted((a, b) => b - a);
+    const revision = onDisk[quorum(onDisk.length, options.ack) - 1] ?? 0;
+    if (revision <= state.applied.revision) return;
+    state.commitUpTo(revision);
+    this.overlay.settle(revision);
+    this.framesOut = this.framesOut.filter((end) => end > revision);
+    for (const peer of this.progress.keys()) this.context.send(peer, { t: 'commit', epoch: this.epoch, revision });
+    const ready = this.responders.filter((responder) => responder.revision <= revision);
+    this.responders = this.responders.filter((responder) => responder.revision > revision);
+    for (const responder of ready) responder.resolve();
+    this.flush();
+  }
+
+  private acknowledged(revision: Revision): Promise<void> {
+    if (this.over) return Promise.reject(new ReignOver('the sequencer changed'));
+    if (revision <= this.context.state.applied.revision) return Promise.resolve();
+    return new Promise((resolve, reject) => this.responders.push({ revision, resolve, reject }));
+  }
+
+  private answerOf(logged: LoggedReply): Answer {
+    const bodyOf = logged.bodyOf ?? null;
+    const body = logged.body === undefined ? undefined : (JSON.parse(logged.body) as unknown);
+    return { reply: { code: logged.code, warnings: logged.warnings, body }, bodyOf, revision: logged.revision };
+  }
+
+  private track(peer: string, head: Position): void {
+    const match = this.context.state.log.has(head) ? head : undefined;
+    this.progress.set(peer, { match, sent: head, unacked: [], heardMs: this.context.clock.monotonicMs() });
+  }
+
+  private makeView(members: readonly string[]): View {
+    const { self, options } = this.context;
+    const sorted = [...new Set(members)].toSorted();
+    const voters = sorted.filter((peer) => peer === self || this.progress.get(peer)?.match);
+    const version = this.current.version + 1;
+    // Unique along this line of views: the epoch rises with every reign, the version within it.
+    const roleEpoch = this.epoch.n * 65_536 + version;
+    const roles = assignRoles(options.roles, self, voters, this.current.roles, roleEpoch);
+    return { epoch: this.epoch, version, members: sorted, voters, roles };
+  }
+
+  private change(members: readonly string[]): void {
+    if (this.over) return;
+    this.current = this.makeView(members);
+    this.announce();
+    for (const [peer, progress] of this.progress) {
+      if (!progress.match) this.events.onDiverged(peer);
+      else this.feed(peer, progress);
+    }
+  }
+
+  private announce(): void {
+    this.events.onView(this.current);
+    for (const peer of this.progress.keys()) this.sendView(peer);
+  }
+
+  private sendView(peer: string): void {
+    this.context.send(peer, { t: 'view', view: this.current, commit: this.context.state.applied.revision });
+  }
+
+  /** Entries of earlier reigns that are in the log but not acknowledged yet belong to the newest state. */
+  private showTail(): void {
+    const { state } = this.context;
+    for (const { frame } of state.log.since(state.applied.revision)) {
+      for (const entry of frame.entries) {
+        const value = state.previewOf(entry);
+        if (value) this.overlay.set(value.key, value.object, entry.revision);
+      }
+    }
+  }
+}

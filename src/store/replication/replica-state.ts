@@ -1,0 +1,305 @@
+/**
+ * What one replica holds: the log, the applied table, the answers already given, and their way to the disk. Knows nothing
+ * of peers. Entries become visible (table, watches, waiters) when they are committed, in order.
+ */
+import type { Clock } from '../../base/clock.js';
+import { errorText, type Logger } from '../../base/log.js';
+import { frameEnd, type Entry, type Frame, type LoggedReply, type Position } from '../log-entry.js';
+import { parseKey, type Revision } from '../object-store.js';
+import type { KubeObject } from '../../api/object.js';
+import { ObjectTable } from '../object-table.js';
+import { afterDelete, afterPut, decodeRecord, deepFreeze, type ObjectRecord } from '../record.js';
+import { stampMs, type Stamp, type StampClock } from '../stamp.js';
+import type { KindPolicies } from '../kind-policy.js';
+import { FrameLog } from './frame-log.js';
+import type { ReplicaStorage } from './storage.js';
+
+export interface StateLimits {
+  /** Events kept for watches to resume from. */
+  readonly historyEvents: number;
+  /** Log kept for peers that catch up, in bytes. */
+  readonly logBytes: number;
+  /** … and in frames. */
+  readonly logFrames: number;
+  /** Answers remembered for retries. */
+  readonly replies: number;
+  /** How long a deletion is remembered, in milliseconds. */
+  readonly tombstoneRetentionMs: number;
+  /** How long changed records wait before they are written, in milliseconds. */
+  readonly flushDelayMs: number;
+}
+
+interface Waiter {
+  readonly revision: Revision;
+  readonly resolve: () => void;
+}
+
+export class ReplicaState {
+  readonly log = new FrameLog();
+  readonly table: ObjectTable;
+  private readonly replies = new Map<string, LoggedReply>();
+  /** Objects of frames that this peer made itself, so that they need not be parsed again. */
+  private readonly own = new Map<Revision, KubeObject>();
+  private dirty = new Map<string, ObjectRecord | undefined>();
+  private tombstones = new Map<string, Stamp>();
+  private waiters: Waiter[] = [];
+  private flushing: Promise<void> | undefined;
+  private flushTimer: (() => void) | undefined;
+  private appliedPosition: Position = this.log.base;
+  private failed: ((error: unknown) => void) | undefined;
+
+  constructor(
+    private readonly deps: {
+      readonly clock: Clock;
+      readonly log: Logger;
+      readonly storage: ReplicaStorage;
+      readonly policies: KindPolicies;
+      readonly stamps: StampClock;
+    },
+    private readonly limits: StateLimits,
+  ) {
+    this.table = new ObjectTable({ historyEvents: limits.historyEvents });
+  }
+
+  /** Committed and visible up to here. */
+  get applied(): Position {
+    return this.appliedPosition;
+  }
+
+  get head(): Position {
+    return this.log.head;
+  }
+
+  /** Called once when the disk fails: the replica must stop, since it can no longer keep its promise. */
+  onFailure(listener: (error: unknown) => void): void {
+    this.failed = listener;
+  }
+
+  async load(): Promise<{ readonly fresh: boolean }> {
+    const { meta, records, fresh } = await this.deps.storage.load(this.log);
+    for (const record of records) {
+      this.table.load(record);
+      this.deps.stamps.observe(record.version);
+      if (!record.value) this.tombstones.set(record.key, record.version);
+    }
+    this.appliedPosition = meta.applied;
+    this.table.loaded(meta.applied.revision);
+    for (const { frame } of this.log.after(this.log.base)) {
+      this.rememberReplies(frame.replies);
+      for (const entry of frame.entries) this.deps.stamps.observe(entry.stamp);
+    }
+    return { fresh };
+  }
+
+  /** Appends a frame that continues the head; the promise says when it is on disk. */
+  append(frame: Frame, bytes: Uint8Array, objects?: ReadonlyMap<Revision, KubeObject>): Promise<void> {
+    const operation = this.log.append(frame, bytes);
+    this.rememberReplies(frame.replies);
+    for (const entry of frame.entries) this.deps.stamps.observe(entry.stamp);
+    for (const [revision, object] of objects ?? []) this.own.set(revision, object);
+    return this.deps.storage.appendFrames([operation]).catch((error: unknown) => {
+      this.failed?.(error);
+      throw error;
+    });
+  }
+
+  replyTo(id: string): LoggedReply | undefined {
+    return this.replies.get(id);
+  }
+
+  /** The newest logged answers, oldest first. */
+  recentReplies(limit: number): LoggedReply[] {
+    return [...this.replies.values()].slice(-limit);
+  }
+
+  rememberReplies(replies: readonly LoggedReply[]): void {
+    for (const reply of replies) this.replies.set(reply.id, reply);
+    for (const id of this.replies.keys()) {
+      if (this.replies.size <= this.limits.replies) break;
+      this.replies.delete(id);
+    }
+  }
+
+  /** Makes every frame that ends at or before `revision` visible. */
+  commitUpTo(revision: Revision): void {
+    const ready = this.log.since(this.appliedPosition.revision).filter(({ end }) => end.revision <= revision);
+    if (ready.length === 0) return;
+    const fresh = new Map<string, ObjectRecord>();
+    const changes: { record: ObjectRecord; keepTombstone: boolean }[] = [];
+    for (const { frame } of ready) {
+      for (const entry of frame.entries) {
+        const record = this.recordAfter(entry, fresh);
+        if (!record) continue;
+        fresh.set(record.key, record);
+        changes.push({ record, keepTombstone: this.policyOf(record.key).tombstones });
+      }
+    }
+    this.appliedPosition = frameEnd((ready.at(-1) as (typeof ready)[number]).frame);
+    for (const { record, keepTombstone } of changes) this.touch(record, keepTombstone);
+    this.table.apply(changes, this.appliedPosition.revision);
+    this.wake();
+    this.scheduleFlush();
+  }
+
+  /** Replaces the state by another history line's: used at the end of a synchronisation. Durable when it resolves. */
+  async install(records: readonly ObjectRecord[], absent: readonly string[], position: Position): Promise<void> {
+    await this.flush();
+    const more = this.log.reset(position);
+    this.own.clear();
+    this.appliedPosition = position;
+    for (const record of records) this.deps.stamps.observe(record.version);
+    const gone = absent.map((key) => this.table.record(key)).filter((record) => record !== undefined);
+    const removals = gone.map((record) => afterDelete(record, position.revision, record.version));
+    this.table.reset([...records, ...removals], position.revision);
+    for (const { key } of gone) this.table.forget(key);
+    for (const record of records) if (!record.value) this.tombstones.set(record.key, record.version);
+    await this.deps.storage.flush(records, absent, position, position, more);
+    this.wake();
+  }
+
+  /** What an entry that is not committed yet makes of its object. */
+  previewOf(entry: Entry): { readonly key: string; readonly object: KubeObject | undefined } | undefined {
+    switch (entry.op) {
+      case 'reign':
+        return undefined;
+      case 'put':
+        return { key: entry.key, object: this.own.get(entry.revision) ?? deepFreeze(JSON.parse(entry.value) as KubeObject) };
+      case 'delete':
+        return { key: entry.key, object: undefined };
+      case 'merge':
+        return { key: entry.key, object: atRevision(decodeRecord(entry.record), entry.revision).value };
+    }
+  }
+
+  /** Resolves once `revision` is applied. */
+  waitFor(revision: Revision, signal?: AbortSignal): Promise<void> {
+    if (this.appliedPosition.revision >= revision) return Promise.resolve();
+    return new Promise((resolve, reject) => {
+      const waiter: Waiter = {
+        revision,
+        resolve: () => {
+          signal?.removeEventListener('abort', onAbort);
+          resolve();
+        },
+      };
+      const onAbort = () => {
+        this.waiters = this.waiters.filter((other) => other !== waiter);
+        reject(signal?.reason instanceof Error ? signal.reason : new Error('aborted'));
+      };
+      if (signal?.aborted) {
+        onAbort();
+        return;
+      }
+      signal?.addEventListener('abort', onAbort, { once: true });
+      this.waiters.push(waiter);
+    });
+  }
+
+  /** Writes what is still in memory only. */
+  async close(): Promise<void> {
+    this.flushTimer?.();
+    this.flushTimer = undefined;
+    await this.flush();
+    this.table.endWatches();
+  }
+
+  private policyOf(key: string) {
+    const { group, resource } = parseKey(key);
+    return this.deps.policies.policyOf(group, resource);
+  }
+
+  private recordAfter(entry: Entry, fresh: ReadonlyMap<string, ObjectRecord>): ObjectRecord | undefined {
+    switch (entry.op) {
+      case 'reign':
+        return undefined;
+      case 'merge': {
+        const merged = decodeRecord(entry.record);
+        return { ...merged, revision: entry.revision, ...atRevision(merged, entry.revision) };
+      }
+      case 'put': {
+        const before = fresh.get(entry.key) ?? this.table.record(entry.key);
+        const value = this.own.get(entry.revision) ?? deepFreeze(JSON.parse(entry.value) as KubeObject);
+        this.own.delete(entry.revision);
+        return afterPut(before, entry.key, value, entry.revision, entry.stamp, this.policyOf(entry.key));
+      }
+      case 'delete': {
+        const before = fresh.get(entry.key) ?? this.table.record(entry.key);
+        return before && afterDelete(before, entry.revision, entry.stamp);
+      }
+    }
+  }
+
+  private touch(record: ObjectRecord, keepTombstone: boolean): void {
+    if (record.value) {
+      this.tombstones.delete(record.key);
+      this.dirty.set(record.key, record);
+    } else if (keepTombstone) {
+      this.tombstones.set(record.key, record.version);
+      this.dirty.set(record.key, record);
+    } else this.dirty.set(record.key, undefined);
+  }
+
+  private wake(): void {
+    const revision = this.appliedPosition.revision;
+    const ready = this.waiters.filter((waiter) => waiter.revision <= revision);
+    if (ready.length === 0) return;
+    this.waiters = this.waiters.filter((waiter) => waiter.revision > revision);
+    for (const waiter of ready) waiter.resolve();
+  }
+
+  private scheduleFlush(): void {
+    this.flushTimer ??= this.deps.clock.timer(this.limits.flushDelayMs, () => {
+      this.flushTimer = undefined;
+      this.flush().catch((error: unknown) => {
+        this.deps.log.error('records could not be written', { error: errorText(error) });
+        this.failed?.(error);
+      });
+    });
+  }
+
+  /** One flush at a time; a second call waits for the first and then writes what came since. */
+  private async flush(): Promise<void> {
+    while (this.flushing) await this.flushing;
+    if (this.dirty.size === 0) return;
+    const dirty = this.dirty;
+    this.dirty = new Map();
+    this.collectTombstones(dirty);
+    const records: ObjectRecord[] = [];
+    const removed: string[] = [];
+    for (const [key, record] of dirty) {
+      if (record) records.push(record);
+      else removed.push(key);
+    }
+    const applied = this.appliedPosition;
+    const trimmed = this.log.trim(applied.revision, this.limits.logBytes, this.limits.logFrames);
+    this.flushing = this.deps.storage.flush(records, removed, applied, this.log.base, trimmed);
+    try {
+      await this.flushing;
+    } finally {
+      this.flushing = undefined;
+    }
+  }
+
+  private collectTombstones(dirty: Map<string, ObjectRecord | undefined>): void {
+    const horizon = this.deps.clock.nowMs() - this.limits.tombstoneRetentionMs;
+    for (const [key, stamp] of this.tombstones) {
+      // Insertion order is nearly stamp order: stop at the first young one.
+      if (stampMs(stamp) > horizon) break;
+      this.tombstones.delete(key);
+      this.table.forget(key);
+      dirty.set(key, undefined);
+    }
+  }
+}
+
+/** The record's value under its new resourceVersion. */
+function atRevision(record: ObjectRecord, revision: Revision): { readonly value: KubeObject | undefined } {
+  if (!record.value) return { value: undefined };
+  return {
+    value: deepFreeze({
+      ...record.value,
+      metadata: { ...record.value.metadata, resourceVersion: String(revision) },
+    }),
+  };
+}
+

@@ -1,0 +1,130 @@
+/**
+ * A replica's disk: promised epoch, log frames, records. Frames are written when they arrive (an acknowledgement means
+ * they are there); records follow in the background, and the log keeps every frame whose records are not written yet.
+ */
+import type { Disk, DiskOperation } from '../disk.js';
+import { DiskCorrupt } from '../disk.js';
+import {
+  NO_EPOCH,
+  samePosition,
+  seal,
+  START,
+  unseal,
+  type Epoch,
+  type Frame,
+  type Position,
+} from '../log-entry.js';
+import { decodeRecord, encodeRecord, type ObjectRecord } from '../record.js';
+import { FRAME_RANGE, FrameLog } from './frame-log.js';
+
+const META = 'm/meta';
+const RECORD_PREFIX = 'o/';
+const RECORD_END = 'o0';
+const FORMAT = 1;
+
+export interface StoredMeta {
+  readonly promised: Epoch;
+  /** Where the log begins. */
+  readonly base: Position;
+  /** All entries up to here are in the records. */
+  readonly applied: Position;
+  /** Members of the last view: who to wait for after a restart. */
+  readonly peers: readonly string[];
+}
+
+export interface LoadedState {
+  readonly meta: StoredMeta;
+  readonly records: readonly ObjectRecord[];
+  /** True when the disk was empty. */
+  readonly fresh: boolean;
+}
+
+export class ReplicaStorage {
+  private meta: StoredMeta = { promised: NO_EPOCH, base: START, applied: START, peers: [] };
+
+  constructor(
+    private readonly disk: Disk,
+    private readonly sync: boolean,
+  ) {}
+
+  get current(): StoredMeta {
+    return this.meta;
+  }
+
+  /** Reads everything into memory; frames go to `log`. Throws {@link DiskCorrupt} for damage that it cannot cut off. */
+  async load(log: FrameLog): Promise<LoadedState> {
+    const raw = await this.disk.get(META);
+    if (!raw) return { meta: this.meta, records: [], fresh: true };
+    try {
+      const { format, ...meta } = unseal(raw) as StoredMeta & { format: number };
+      if (format !== FORMAT) throw new Error(`the store has format ${format}, this version reads ${FORMAT}`);
+      this.meta = meta;
+      const records: ObjectRecord[] = [];
+      for await (const [, bytes] of this.disk.scan(RECORD_PREFIX, RECORD_END)) records.push(decodeRecord(bytes));
+      await this.loadFrames(log);
+      return { meta, records, fresh: false };
+    } catch (error) {
+      throw new DiskCorrupt(error instanceof Error ? error.message : String(error), { cause: error });
+    }
+  }
+
+  /** A frame that does not continue the line, or is torn, ends the log: it was never acknowledged by this peer. */
+  private async loadFrames(log: FrameLog): Promise<void> {
+    log.reset(this.meta.base);
+    const stale: DiskOperation[] = [];
+    let broken = false;
+    for await (const [key, bytes] of this.disk.scan(...FRAME_RANGE)) {
+      const frame = broken ? undefined : readFrame(bytes);
+      if (frame && samePosition(frame.previous, log.head)) log.append(frame, bytes);
+      else {
+        broken = true;
+        stale.push({ type: 'del', key });
+      }
+    }
+    if (stale.length > 0) await this.disk.write(stale, { sync: false });
+  }
+
+  /** Durable when it resolves (with `fsync`). */
+  async promise(epoch: Epoch): Promise<void> {
+    await this.writeMeta({ promised: epoch }, []);
+  }
+
+  async setPeers(peers: readonly string[]): Promise<void> {
+    await this.writeMeta({ peers }, []);
+  }
+
+  /** Durable when it resolves (with `fsync`). */
+  appendFrames(operations: readonly DiskOperation[]): Promise<void> {
+    return this.disk.write(operations, { sync: this.sync });
+  }
+
+  /** Writes records (a tombstone without memory is a removal) and notes that the log is applied up to `applied`. */
+  flush(
+    records: readonly ObjectRecord[],
+    removed: readonly string[],
+    applied: Position,
+    base: Position,
+    more: readonly DiskOperation[] = [],
+  ): Promise<void> {
+    return this.writeMeta({ applied, base }, [
+      ...more,
+      ...records.map((record): DiskOperation => ({ type: 'put', key: RECORD_PREFIX + record.key, value: encodeRecord(record) })),
+      ...removed.map((key): DiskOperation => ({ type: 'del', key: RECORD_PREFIX + key })),
+    ]);
+  }
+
+  private writeMeta(change: Partial<StoredMeta>, operations: readonly DiskOperation[]): Promise<void> {
+    this.meta = { ...this.meta, ...change };
+    const value = seal({ format: FORMAT, ...this.meta });
+    return this.disk.write([...operations, { type: 'put', key: META, value }], { sync: this.sync });
+  }
+}
+
+/** Undefined when it cannot be read. */
+export function readFrame(bytes: Uint8Array): Frame | undefined {
+  try {
+    return unseal(bytes) as Frame;
+  } catch {
+    return undefined;
+  }
+}

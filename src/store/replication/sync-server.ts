@@ -1,0 +1,207 @@
+/**
+ * The sequencer's side of a synchronisation: brings a peer whose log is on another line (a lost half of a split, a late
+ * peer, an empty one) onto this line without losing what the peer wrote.
+ *
+ * ```
+ * sequencer                                 peer
+ *   sync-start                    ──────▶   shows its unacknowledged tail, then digests its state
+ *                                 ◀──────   sync-digest (one hash a bucket)
+ *   sync-differ (keys, versions)  ──────▶
+ *                                 ◀──────   sync-offer … (its records that differ; keys it wants)
+ *   merges, orders the results, waits for their acknowledgement
+ *   sync-install … (records)      ──────▶   replaces its state and log position, durably
+ *                                 ◀──────   ack
+ * ```
+ * One session a peer; a lost message or a new reign starts a new session. Merging twice changes nothing.
+ */
+import { errorText } from '../../base/log.js';
+import { mergeRecords } from '../crdt/merge.js';
+import type { LoggedReply, Position } from '../log-entry.js';
+import { parseKey } from '../object-store.js';
+import { decodeRecord, encodeRecord, type ObjectRecord } from '../record.js';
+import type { ReplicaContext } from './context.js';
+import { differingBuckets, digestBuckets, versionsIn } from './digest.js';
+import type { SyncMessage } from './messages.js';
+import type { Reign } from './reign.js';
+
+interface Session {
+  readonly id: number;
+  heardMs: number;
+  /** State compared at this position; what changed since is sent as well. */
+  comparedAt: Position | undefined;
+  readonly keys: Set<string>;
+  readonly offered: ObjectRecord[];
+  readonly replies: LoggedReply[];
+  /** Chunks of records and absent keys still to be sent. */
+  chunks: { records: Uint8Array[]; absent: string[] }[];
+  installAt: Position | undefined;
+}
+
+export class SyncServer {
+  private readonly sessions = new Map<string, Session>();
+  private sequence: number;
+
+  constructor(
+    private readonly context: ReplicaContext,
+    private readonly reign: Reign,
+  ) {
+    // Distinct between reigns, so that an answer to an older session is recognised.
+    this.sequence = reign.epoch.n * 65_536 + context.random.int(32_768);
+  }
+
+  /** Begins, unless a session with this peer is making progress. */
+  start(peer: string): void {
+    const { clock, options } = this.context;
+    const present = this.sessions.get(peer);
+    if (present && clock.monotonicMs() - present.heardMs < options.syncIdleMs) return;
+    const session: Session = {
+      id: ++this.sequence,
+      heardMs: clock.monotonicMs(),
+      comparedAt: undefined,
+      keys: new Set(),
+      offered: [],
+      replies: [],
+      chunks: [],
+      installAt: undefined,
+    };
+    if (this.context.send(peer, { t: 'sync-start', epoch: this.reign.epoch, session: session.id })) {
+      this.sessions.set(peer, session);
+    }
+  }
+
+  onMessage(peer: string, message: SyncMessage): void {
+    const session = this.sessions.get(peer);
+    if (!session || session.id !== message.session) return;
+    session.heardMs = this.context.clock.monotonicMs();
+    switch (message.t) {
+      case 'sync-digest':
+        this.compare(peer, session, message.buckets);
+        return;
+      case 'sync-offer':
+        this.onOffer(peer, session, message);
+        return;
+      case 'sync-more':
+        this.sendChunk(peer, session);
+        return;
+      default:
+        return;
+    }
+  }
+
+  /** The position up to which the peer's installed state reaches, if that session ended there. */
+  finished(peer: string, position: Position): boolean {
+    const session = this.sessions.get(peer);
+    if (!session?.installAt || session.chunks.length > 0) return false;
+    if (session.installAt.revision !== position.revision) return false;
+    this.sessions.delete(peer);
+    return true;
+  }
+
+  private compare(peer: string, session: Session, buckets: readonly string[]): void {
+    const { state } = this.context;
+    session.comparedAt = state.applied;
+    const differ = differingBuckets(digestBuckets(state.table.allRecords()), buckets);
+    const entries = versionsIn(state.table.allRecords(), differ);
+    this.context.send(peer, { t: 'sync-differ', session: session.id, buckets: differ, entries });
+  }
+
+  private onOffer(peer: string, session: Session, message: SyncMessage & { t: 'sync-offer' }): void {
+    for (const bytes of message.records) {
+      const record = decodeRecord(bytes);
+      session.offered.push(record);
+      session.keys.add(record.key);
+    }
+    for (const key of message.wants) session.keys.add(key);
+    session.replies.push(...message.replies);
+    if (!message.last) {
+      this.context.send(peer, { t: 'sync-more', session: session.id });
+      return;
+    }
+    this.mergeAndInstall(peer, session).catch((error: unknown) => {
+      this.sessions.delete(peer);
+      this.context.log.info('synchronisation interrupted', { peer, error: errorText(error) });
+    });
+  }
+
+  private async mergeAndInstall(peer: string, session: Session): Promise<void> {
+    for (let rest: readonly ObjectRecord[] = session.offered; ; ) {
+      // An object with a write on its way is merged once that write is in the table.
+      const busy = rest.filter((record) => this.reign.isPending(record.key));
+      const ready = rest.filter((record) => !busy.includes(record));
+      await this.reign.merge(this.mergeOffered(ready), session.replies);
+      if (this.sessions.get(peer) !== session) return;
+      if (busy.length === 0) break;
+      rest = busy;
+    }
+    const { state } = this.context;
+    const from = session.comparedAt as Position;
+    if (!state.log.has(from)) {
+      // The window moved past the comparison while merging: compare again.
+      this.sessions.delete(peer);
+      this.start(peer);
+      return;
+    }
+    for (const { frame, end } of state.log.after(from)) {
+      if (end.revision > state.applied.revision) break;
+      for (const entry of frame.entries) if (entry.op !== 'reign') session.keys.add(entry.key);
+    }
+    session.installAt = state.applied;
+    session.chunks = this.chunksOf(session.keys);
+    this.sendChunk(peer, session);
+  }
+
+  /** What changes here by the peer's records. */
+  private mergeOffered(offered: readonly ObjectRecord[]): ObjectRecord[] {
+    const { state, policies, stamps } = this.context;
+    const changed: ObjectRecord[] = [];
+    for (const theirs of offered) {
+      stamps.observe(theirs.version);
+      const { group, resource } = parseKey(theirs.key);
+      const ours = state.table.record(theirs.key);
+      const policy = policies.policyOf(group, resource);
+      if (!ours && !theirs.value && !policy.tombstones) continue;
+      const merged = mergeRecords(ours, theirs, policy, stamps.next());
+      if (merged.record !== ours) changed.push(merged.record);
+      if (merged.conflicts.length > 0 || merged.deletedOver) {
+        this.context.onMerge({ key: theirs.key, conflicts: merged.conflicts, deletedOver: merged.deletedOver });
+      }
+    }
+    return changed;
+  }
+
+  private chunksOf(keys: ReadonlySet<string>): Session['chunks'] {
+    const chunks: Session['chunks'] = [{ records: [], absent: [] }];
+    let bytes = 0;
+    for (const key of keys) {
+      if (bytes > this.context.options.syncChunkBytes) {
+        chunks.push({ records: [], absent: [] });
+        bytes = 0;
+      }
+      const chunk = chunks.at(-1) as Session['chunks'][number];
+      const record = this.context.state.table.record(key);
+      if (!record) {
+        chunk.absent.push(key);
+        bytes += key.length;
+        continue;
+      }
+      const encoded = encodeRecord(record);
+      chunk.records.push(encoded);
+      bytes += encoded.length;
+    }
+    return chunks;
+  }
+
+  private sendChunk(peer: string, session: Session): void {
+    if (!session.installAt) return;
+    const chunk = session.chunks.shift();
+    if (!chunk) return;
+    this.context.send(peer, {
+      t: 'sync-install',
+      session: session.id,
+      records: chunk.records,
+      absent: chunk.absent,
+      last: session.chunks.length === 0,
+      position: session.installAt,
+    });
+  }
+}
