@@ -5,6 +5,7 @@ import {
   ENDPOINTS,
   ENDPOINTSLICES,
   NAMESPACES,
+  NODES,
   PODS,
   REPLICASETS,
   SECRETS,
@@ -12,20 +13,27 @@ import {
   SERVICES,
 } from '../../../../src/api/resource.js';
 import type { Deployment } from '../../../../src/api/types/apps-v1.js';
-import type { ConfigMap, Endpoints, Namespace, Pod, Service } from '../../../../src/api/types/core-v1.js';
+import type { ConfigMap, Endpoints, Namespace, Node, Pod, Service } from '../../../../src/api/types/core-v1.js';
 import type { EndpointSlice } from '../../../../src/api/types/discovery-v1.js';
 import { createControllers } from '../../../../src/control/controllers/index.js';
-import { deployment, endTerminating, harness } from './harness.js';
+import { deployment, endTerminating, harness, runPod } from './harness.js';
 
 const ADDRESSES = [
   { ip: '10.0.0.2', port: 6443 },
   { ip: '10.0.0.1', port: 6443 },
 ];
 
-function setup() {
+function setup(isAlive: (node: string) => boolean = () => true) {
   const h = harness();
+  const listeners = new Set<(node: string) => void>();
   const service = createControllers(h, {
-    nodeLiveness: { isAlive: () => true, onChange: () => () => undefined },
+    nodeLiveness: {
+      isAlive,
+      onChange: (listener) => {
+        listeners.add(listener);
+        return () => listeners.delete(listener);
+      },
+    },
     apiEndpoints: { current: () => ADDRESSES, onChange: () => () => undefined },
     kubernetesIp: '10.96.0.1',
     dnsIp: '10.96.0.10',
@@ -43,7 +51,10 @@ function setup() {
       NAMESPACES,
     ],
   });
-  return { h, service };
+  const liveness = (node: string) => {
+    for (const listener of listeners) listener(node);
+  };
+  return { h, service, liveness };
 }
 
 describe('all controllers together', () => {
@@ -136,6 +147,47 @@ describe('all controllers together', () => {
       false,
     );
     assert.deepEqual(h.client.all(CONFIGMAPS, 'ns'), []);
+    await service.stop();
+  });
+
+  it('move what ran on a lost node: out of the Service at once, replaced when its toleration ends', async () => {
+    const dead = new Set<string>();
+    const { h, service, liveness } = setup((node) => !dead.has(node));
+    await service.start();
+    for (const name of ['n1', 'n2']) {
+      h.client.seed<Node>(NODES, { metadata: { name }, status: { conditions: [{ type: 'Ready', status: 'True' }] } });
+    }
+    await h.client.create<Service>(SERVICES, {
+      metadata: { namespace: 'default', name: 'web' },
+      spec: { clusterIP: '10.96.0.7', selector: { app: 'web' }, ports: [{ port: 80 }] },
+    });
+    const wanted = deployment(2);
+    const pods = wanted.spec?.template.spec;
+    if (pods) pods.tolerations = [{ key: 'node.kubernetes.io/unreachable', operator: 'Exists', tolerationSeconds: 10 }];
+    await h.client.create<Deployment>(DEPLOYMENTS, { ...wanted, metadata: { namespace: 'default', name: 'web' } });
+    await h.clock.advance(1_000);
+    const [a, b] = h.client.all<Pod>(PODS) as [Pod, Pod];
+    await runPod(h, a, true, 'n1', '10.1.0.1');
+    await runPod(h, b, true, 'n2', '10.1.0.2');
+    await h.clock.advance(1_000);
+    const ready = () =>
+      h.client
+        .all<EndpointSlice>(ENDPOINTSLICES)
+        .filter(({ metadata }) => metadata.labels?.['kubernetes.io/service-name'] === 'web')
+        .flatMap(({ endpoints }) => endpoints)
+        .flatMap(({ addresses, conditions }) => (conditions?.ready ? addresses : []));
+    assert.deepEqual(ready(), ['10.1.0.1', '10.1.0.2']);
+    dead.add('n1');
+    liveness('n1');
+    await h.clock.advance(500);
+    assert.deepEqual(ready(), ['10.1.0.2']);
+    assert.equal(h.client.all(PODS).length, 2);
+    await h.clock.advance(10_500);
+    const alive = h.client.all<Pod>(PODS).filter(({ metadata }) => !metadata.deletionTimestamp);
+    assert.deepEqual(
+      alive.map(({ spec }) => spec?.nodeName),
+      ['n2', undefined],
+    );
     await service.stop();
   });
 });
