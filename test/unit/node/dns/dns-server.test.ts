@@ -226,13 +226,14 @@ describe('the DNS server', () => {
   it('follows changes', async () => {
     await client.delete(SERVICES, 'shop', 'web');
     while ((await ask('web.shop.svc.cluster.local', 'A')).rcode !== 'NXDOMAIN') await systemClock.sleep(2);
-    assert.equal((await ask('5.0.96.10.in-addr.arpa', 'PTR')).answers?.[0]?.type, undefined);
+    await ask('5.0.96.10.in-addr.arpa', 'PTR');
+    assert.deepEqual(upstreamSeen, ['5.0.96.10.in-addr.arpa']);
   });
 
   it('goes on after garbage on both transports', async () => {
     const random = seededRandom(3);
     const socket = createSocket('udp4');
-    for (let i = 0; i < 300; i++) socket.send(random.bytes(1 + random.int(80)), port(), '127.0.0.1');
+    for (let i = 0; i < 60; i++) socket.send(random.bytes(1 + random.int(80)), port(), '127.0.0.1');
     const stream = connect(port(), '127.0.0.1');
     stream.on('error', () => undefined);
     stream.write(random.bytes(5_000));
