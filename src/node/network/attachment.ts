@@ -24,7 +24,9 @@ export async function attachSandbox(command: Command, sandboxId: string, to: Att
   const veth = vethName(sandboxId);
   const outside =
     `link add ${veth} mtu ${to.mtu} type veth peer name eth0 mtu ${to.mtu} netns ${to.pid}\n` +
-    `link set ${veth} master ${to.bridge} up\n`;
+    `link set ${veth} master ${to.bridge} up\n` +
+    // With br_netfilter on, DNAT to a pod of the same bridge is bridged, and back to itself only in hairpin mode.
+    `link set ${veth} type bridge_slave hairpin on\n`;
   const first = await command.run('ip', ['-batch', '-'], { input: outside });
   if (first.code !== 0) {
     // Left over from an attempt that was cut short, or from a sandbox process that is gone.

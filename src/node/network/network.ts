@@ -59,6 +59,8 @@ export class NetworkNotReadyError extends Error {
 }
 
 const KEY = 'network';
+/** Time until a change is verified, in milliseconds. */
+const SETTLE_MS = 1000;
 const CIDR_FILE = 'pod-cidr.json';
 
 interface Identity {
@@ -102,8 +104,10 @@ export class NodeNetwork implements Service {
       name: 'network',
       waitFor: [],
       reconcile: async () => {
-        await this.apply();
-        return { requeueAfterMs: options.verifyIntervalMs ?? 30_000 };
+        const changed = await this.apply();
+        const verifyMs = options.verifyIntervalMs ?? 30_000;
+        // Others (the proxy, Docker) write at the same time as we do when a machine starts: look again soon.
+        return { requeueAfterMs: changed ? Math.min(SETTLE_MS, verifyMs) : verifyMs };
       },
     });
   }
@@ -178,9 +182,9 @@ export class NodeNetwork implements Service {
     for (const sandboxId of this.pool.sandboxes) if (!live.has(sandboxId)) await this.detach(sandboxId);
   }
 
-  private async apply(): Promise<void> {
+  private async apply(): Promise<boolean> {
     const identity = await this.refreshIdentity();
-    if (!identity) return;
+    if (!identity) return false;
     const observed = await this.kernel.observe();
     const plan = planNetwork(this.settings, identity, this.peers(), observed);
     await this.kernel.execute(plan);
@@ -191,6 +195,7 @@ export class NodeNetwork implements Service {
     }
     this.complaints.clear();
     for (const complaint of complaints) this.complaints.add(complaint);
+    return plan.ip.length + plan.fdb.length + plan.sysctls.length > 0 || plan.iptables !== '';
   }
 
   /** Routes are taken away only once the whole list of nodes is known. */

@@ -269,13 +269,16 @@ function planIptables(settings: NetworkSettings, podCidr: string, saved: string)
     const jump = `-A ${hook} -m comment --comment "skein network" -j ${chain}`;
     const inHook = section(lines, table).filter((line) => line.startsWith(`-A ${hook} `));
     const present = section(lines, table).filter((line) => line.startsWith(`-A ${chain} `));
-    const jumps = inHook.includes(jump);
-    if (jumps && present.join('\n') === want[table].join('\n')) continue;
+    const others = inHook.filter((line) => line !== jump);
     // Behind the proxy's own jumps: its REJECT rules for Services without endpoints come before our ACCEPT.
-    const after = inHook.findIndex((line) => !/ -j KUBE-/.test(line));
-    const position = (after < 0 ? inHook.length : after) + 1;
+    const position = others.findLastIndex((line) => / -j KUBE-/.test(line)) + 1;
+    const placed = inHook.indexOf(jump) >= position && inHook.length === others.length + 1;
+    if (placed && present.join('\n') === want[table].join('\n')) continue;
     text += `*${table}\n:${chain} - [0:0]\n${want[table].join('\n')}\n`;
-    if (!jumps) text += `${jump.replace(`-A ${hook}`, `-I ${hook} ${position}`)}\n`;
+    if (!placed) {
+      const insert = jump.replace(`-A ${hook}`, `-I ${hook} ${position + 1}`);
+      text += `${[...inHook.filter((line) => line === jump).map((line) => line.replace('-A', '-D')), insert].join('\n')}\n`;
+    }
     text += 'COMMIT\n';
   }
   return text;

@@ -74,6 +74,8 @@ const JUMPS: readonly { readonly table: string; readonly chain: string; readonly
 ];
 
 const OURS = /^KUBE-(SVC|SVL|SEP|EXT|FW)-[A-Z2-7]{16}$/;
+/** Tens of thousands of chains take iptables' nf_tables backend a while. */
+const RESTORE_TIMEOUT_MS = 300_000;
 const RESTORE = ['--noflush', '-w', '5'];
 
 export class IptablesProxier implements Proxier {
@@ -96,7 +98,7 @@ export class IptablesProxier implements Proxier {
     const rules = partial ? rerender(state, this.options, before) : renderRules(state, this.options);
     this.written = undefined;
     const text = partial ? partialTransaction(before.rules, rules) : await this.everything(rules);
-    if (text) await runOrThrow(command, 'iptables-restore', RESTORE, { input: text });
+    if (text) await runOrThrow(command, 'iptables-restore', RESTORE, { input: text, timeoutMs: RESTORE_TIMEOUT_MS });
     this.written = { rules, ports };
     if (before) await this.conntrack.clean(before.ports, ports);
     metrics

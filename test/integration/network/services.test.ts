@@ -57,7 +57,10 @@ for (const mode of ['direct', 'vxlan'] as const) {
         const network = new NodeNetwork({ ...deps, command, nodes }, { nodeName: `n${i}`, mode, stateDir });
         networks.push(network);
         await network.start();
-        const proxy = createProxy({ ...deps, command }, { mode: 'iptables', nodeName: `n${i}`, resyncIntervalMs: 1000 });
+        const proxy = createProxy(
+          { ...deps, command },
+          { mode: 'iptables', nodeName: `n${i}`, resyncIntervalMs: 1000 },
+        );
         proxies.push(proxy);
         await proxy.start();
       }
@@ -121,7 +124,8 @@ for (const mode of ['direct', 'vxlan'] as const) {
     });
 
     it('lets a node reach pods of both nodes', async () => {
-      for (const i of [0, 2]) assert.match(await fetchText(lab.node(1), `http://${pod(i).ip}:8080/`), new RegExp(`^pod${i} `));
+      for (const i of [0, 2])
+        assert.match(await fetchText(lab.node(1), `http://${pod(i).ip}:8080/`), new RegExp(`^pod${i} `));
     });
 
     it('masquerades what leaves the cluster', async () => {
@@ -134,7 +138,8 @@ for (const mode of ['direct', 'vxlan'] as const) {
     it('spreads a cluster IP over all endpoints, from pods and from the node', async () => {
       for (const from of [pod(0), pod(2), lab.node(1)]) {
         const seen = new Set<string>();
-        for (let i = 0; i < 60 && seen.size < 3; i++) seen.add((await fetchText(from, 'http://10.96.0.10/')).slice(0, 4));
+        for (let i = 0; i < 60 && seen.size < 3; i++)
+          seen.add((await fetchText(from, 'http://10.96.0.10/')).slice(0, 4));
         assert.deepEqual([...seen].sort(), ['pod0', 'pod1', 'pod2']);
       }
     });
@@ -156,7 +161,10 @@ for (const mode of ['direct', 'vxlan'] as const) {
     });
 
     it('refuses Services without endpoints at once, from pods, nodes and by NodePort', async () => {
-      for (const from of [pod(0), lab.node(1)]) {
+      await until('order of rules settled', async () =>
+        (await fetchText(pod(0), 'http://10.96.0.11/')).startsWith('error 7 '),
+      );
+      for (const from of [lab.node(1), pod(0)]) {
         assert.match(await fetchText(from, 'http://10.96.0.11/'), /error 7 /);
       }
       assert.match(await fetchText(lab.node(2), 'http://192.0.2.1:30081/'), /error 7 /);
