@@ -19,10 +19,7 @@ export interface SandboxJoin {
   readonly resolvConfPath: string | undefined;
 }
 
-/**
- * Upstream's default for pods that ask for nothing is no seccomp filter (`Unconfined`); compiling Docker's default
- * filter would besides cost about a third of a container's start.
- */
+/** Upstream's default for pods that ask for nothing is no seccomp filter (`Unconfined`), other than Docker's. */
 const SECCOMP = 'seccomp=unconfined';
 
 /** The sandbox's own out-of-memory score: the kernel takes everything else first (the kubelet's `PodInfraOOMAdj`). */
