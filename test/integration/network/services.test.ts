@@ -12,7 +12,7 @@ import { createProxy, type Proxy } from '../../../src/node/proxy/proxy.js';
 import { MemoryClient } from '../../../src/testing/memory-client.js';
 import { TwoNodes, type Place } from './lab.js';
 
-const log = process.env.VERBOSE ? { ...silentLogger, warn: console.error, child: () => log } : silentLogger;
+const log = silentLogger;
 
 async function fetchText(from: Place, url: string): Promise<string> {
   const { code, stdout, stderr } = await from.run('curl', '-sS', '-m', '3', url);
@@ -41,7 +41,7 @@ for (const mode of ['direct', 'vxlan'] as const) {
 
     before(async function () {
       if (process.getuid?.() !== 0) {
-        console.warn('SKIPPED: needs root for network namespaces');
+        process.stderr.write('SKIPPED: needs root for network namespaces\n');
         this.skip();
       }
       await lab.open();
