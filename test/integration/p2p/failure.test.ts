@@ -10,6 +10,8 @@ import { Membership } from '../../../src/p2p/membership.js';
 import type { PeerId } from '../../../src/p2p/transport.js';
 import { libp2pPeer, until } from '../../contract/transport/libp2p-peers.js';
 
+/** The figures that the documentation quotes. */
+const report = (line: string) => process.stdout.write(`${line}\n`);
 const script = fileURLToPath(new URL('peer-process.ts', import.meta.url));
 
 interface Child {
@@ -77,7 +79,7 @@ describe('peers in processes of their own', function () {
       const tookMs = await timeUntil(victim.id, 'dead');
       // The machine that runs this may be busy: the figure itself is in the documentation.
       assert.ok(tookMs < 250, `${tookMs} ms`);
-      console.log(`      kill -9 with ${count + 1} peers: dead after ${tookMs.toFixed(0)} ms`);
+      report(`      kill -9 with ${count + 1} peers: dead after ${tookMs.toFixed(0)} ms`);
     });
 
   it('sees a frozen process dead, and alive again when it goes on', async () => {
@@ -86,9 +88,9 @@ describe('peers in processes of their own', function () {
     victim.process.kill('SIGSTOP');
     const tookMs = await timeUntil(victim.id, 'dead');
     assert.ok(tookMs > 500 && tookMs < 2000, `${tookMs} ms`);
-    console.log(`      SIGSTOP with 3 peers: dead after ${tookMs.toFixed(0)} ms`);
+    report(`      SIGSTOP with 3 peers: dead after ${tookMs.toFixed(0)} ms`);
     victim.process.kill('SIGCONT');
-    console.log(`      SIGCONT: alive after ${(await timeUntil(victim.id, 'alive')).toFixed(0)} ms`);
+    report(`      SIGCONT: alive after ${(await timeUntil(victim.id, 'alive')).toFixed(0)} ms`);
   });
 
   it('costs little when nothing happens', async () => {
@@ -98,7 +100,7 @@ describe('peers in processes of their own', function () {
     await until(() => child.usage.length >= from + 4, 'measurements', 15_000);
     const samples = child.usage.slice(from);
     const cpu = samples.reduce((sum, sample) => sum + sample.cpu, 0) / samples.length;
-    console.log(`      idle with 3 peers: ${(cpu * 100).toFixed(1)} % of a core, ${samples[0]!.rssMb.toFixed(0)} MB`);
+    report(`      idle with 3 peers: ${(cpu * 100).toFixed(1)} % of a core, ${samples[0]!.rssMb.toFixed(0)} MB`);
     assert.ok(cpu < 0.1, `${cpu}`);
     assert.ok(samples.every((sample) => sample.peers === 3));
   });

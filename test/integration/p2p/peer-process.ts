@@ -4,6 +4,7 @@ import { silentLogger } from '../../../src/base/log.js';
 import { Membership } from '../../../src/p2p/membership.js';
 import { libp2pPeer } from '../../contract/transport/libp2p-peers.js';
 
+const say = (line: unknown) => process.stdout.write(`${JSON.stringify(line)}\n`);
 const [name = 'child', ...others] = process.argv.slice(2);
 const transport = await libp2pPeer(name);
 const membership = new Membership({ clock: systemClock, log: silentLogger }, transport);
@@ -12,14 +13,14 @@ await transport.start();
 transport.addAddresses({ addresses: others });
 let last = process.cpuUsage();
 let lastMs = performance.now();
-console.log(JSON.stringify({ id: transport.self.id, address: transport.self.addresses[0] }));
+say({ id: transport.self.id, address: transport.self.addresses[0] });
 setInterval(() => {
   const used = process.cpuUsage(last);
   const cpu = (used.user + used.system) / 1000 / (performance.now() - lastMs);
   last = process.cpuUsage();
   lastMs = performance.now();
   const peers = membership.alive().length;
-  console.log(JSON.stringify({ cpu, rssMb: process.memoryUsage.rss() / 2 ** 20, peers }));
+  say({ cpu, rssMb: process.memoryUsage.rss() / 2 ** 20, peers });
 }, 1000);
 // Ends with the test that started it.
 process.stdin.on('end', () => process.exit());

@@ -23,7 +23,7 @@ async function network(names: string, options: Partial<SimNetworkOptions> = {}, 
     transports.set(name, transport);
   }
   const at = (name: string) => transports.get(name)!;
-  await clock.run(() => [...names].every((n) => at(n).peers().length === names.length - 1));
+  await clock.run(() => names.split('').every((n) => at(n).peers().length === names.length - 1));
   events.splice(0);
   return { clock, net, at, events };
 }
@@ -82,7 +82,7 @@ describe('SimNetwork', () => {
     ]);
     at('a').hangUp(id('c'));
     const got: string[] = [];
-    at('c').onGossip('t', (from, m) => got.push(`${from} ${Buffer.from(m)}`));
+    at('c').onGossip('t', (from, m) => got.push(`${String(from)} ${Buffer.from(m).toString()}`));
     at('a').publish('t', Buffer.from('x'));
     await clock.run(100);
     assert.deepEqual(got, ['a x']);
