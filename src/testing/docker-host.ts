@@ -53,7 +53,10 @@ export async function startDockerd(options: DockerdOptions): Promise<DockerHost>
   await mkdir(directory, { recursive: true });
   const dockerHost = `unix://${join(directory, 'docker.sock')}`;
   const log = await open(join(directory, 'dockerd.log'), 'a');
-  const command = options.networkNamespace ? ['ip', 'netns', 'exec', options.networkNamespace, 'dockerd'] : ['dockerd'];
+  // Its end follows ours even when this process is killed: no test run leaves an engine behind.
+  const leash = existsSync('/usr/bin/setpriv') ? ['setpriv', '--pdeathsig', 'TERM'] : [];
+  const inside = options.networkNamespace ? ['ip', 'netns', 'exec', options.networkNamespace] : [];
+  const command = [...inside, ...leash, 'dockerd'];
   const argv = [
     ...command.slice(1),
     '--data-root',
