@@ -27,6 +27,8 @@ const MAX_HELLO_BYTES = 64 * 1024;
 /** Two connections made within this time are one pair of simultaneous dials; later ones replace a dead one. */
 const SIMULTANEOUS_MS = 2000;
 const BOOK_DELAY_MS = 1000;
+const PROBE_LOOKS = 6;
+const PROBE_PAUSE_MS = 15;
 
 export interface Libp2pTransportOptions {
   /** This peer's private key in libp2p's protobuf form. */
@@ -363,13 +365,22 @@ export class Libp2pTransport implements Transport {
     this.probe(peer).catch((error: unknown) => this.deps.log.debug('probe failed', { error: errorText(error) }));
   }
 
-  /** Looks whether the peer's process is gone: every one of its addresses refuses. */
+  /**
+   * Looks whether the peer's process is gone: every one of its addresses refuses. A dying process' connections may close
+   * before its listener does, so a few looks are taken.
+   */
   private async probe(peer: PeerInfo): Promise<void> {
+    const { clock } = this.deps;
     const timeoutMs = this.options.dialTimeoutMs ?? 2000;
-    const results = await Promise.all(peer.addresses.map((address) => probeTcp(this.deps.clock, address, timeoutMs)));
-    if (!this.node || this.links.has(peer.id)) return;
-    if (results.length > 0 && results.every((result) => result === 'refused'))
-      for (const listener of this.listeners) listener.onRefused?.(peer);
+    for (let look = 0; look < PROBE_LOOKS; look++) {
+      const results = await Promise.all(peer.addresses.map((address) => probeTcp(clock, address, timeoutMs)));
+      if (!this.node || this.links.has(peer.id)) return;
+      if (results.length > 0 && results.every((result) => result === 'refused')) {
+        for (const listener of this.listeners) listener.onRefused?.(peer);
+        return;
+      }
+      await clock.sleep(PROBE_PAUSE_MS);
+    }
   }
 
   private saveBookSoon(): void {
