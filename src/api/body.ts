@@ -50,6 +50,17 @@ const pathOf = (frames: readonly Frame[], key: string) => {
   return text === '' ? key : `${text}.${key}`;
 };
 
+/** The index of the quote that ends the string starting at `start`. */
+function stringEnd(text: string, start: number): number {
+  let end = text.indexOf('"', start + 1);
+  for (;;) {
+    let backslashes = 0;
+    while (text.charCodeAt(end - 1 - backslashes) === 0x5c) backslashes++;
+    if (backslashes % 2 === 0) return end;
+    end = text.indexOf('"', end + 1);
+  }
+}
+
 /** Scans **valid** JSON for repeated keys and for depth. */
 function scanJson(text: string, maxDepth: number): string[] {
   const duplicates: string[] = [];
@@ -78,8 +89,8 @@ function scanJson(text: string, maxDepth: number): string[] {
         else if (frame !== undefined) frame.at = Number(frame.at) + 1;
         break;
       case 0x22: {
-        const start = i++;
-        while (text.charCodeAt(i) !== 0x22) i += text.charCodeAt(i) === 0x5c ? 2 : 1;
+        const start = i;
+        i = stringEnd(text, start);
         if (!wantKey || frame?.keys === undefined) break;
         wantKey = false;
         const raw = text.slice(start + 1, i);

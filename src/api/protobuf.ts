@@ -18,6 +18,8 @@ type Special = (message: Message) => unknown;
 
 interface FieldPlan {
   readonly name: string;
+  /** The JSON name: a few differ from the protobuf name in case (`Webhooks`, `aPIGroup`). */
+  readonly json: string;
   readonly repeated: boolean;
   readonly map: boolean;
   readonly scalar: string;
@@ -112,7 +114,7 @@ class Decoder {
       const value = this.#field(message[plan.name], plan, depth);
       if (value === undefined) continue;
       if (plan.inline) Object.assign(out, value);
-      else out[plan.name] = value;
+      else out[plan.json] = value;
     }
     return out;
   }
@@ -148,12 +150,15 @@ class Decoder {
     if (known !== undefined) return known;
     const table = this.#goFields[goNameOf(type.fullName)];
     const inlined = table?.['$inline'] ?? [];
+    const spelled = new Map(Object.keys(table ?? {}).map((name) => [name.toLowerCase(), name]));
     const plan = type.fieldsArray.map((field): FieldPlan => {
       field.resolve();
       const target = field.resolvedType instanceof protobuf.Type ? field.resolvedType : undefined;
-      const flag = table?.[field.name];
+      const json = spelled.get(field.name.toLowerCase()) ?? field.name;
+      const flag = table?.[json];
       return {
         name: field.name,
+        json,
         repeated: field.repeated,
         map: field.map,
         scalar: field.type,

@@ -116,6 +116,24 @@ describe('protobuf bodies', () => {
     });
   });
 
+  it('use the JSON names where protobuf spells them otherwise', () => {
+    const body = encode(
+      'admissionregistration.k8s.io/v1',
+      'ValidatingWebhookConfiguration',
+      'k8s.io.api.admissionregistration.v1.ValidatingWebhookConfiguration',
+      {
+        metadata: { name: 'v' },
+        Webhooks: [{ name: 'w', rules: [{ operations: ['CREATE'], rule: { apiGroups: [''] } }] }],
+      },
+    );
+    assert.deepEqual(decodeProtobufBody(body), {
+      apiVersion: 'admissionregistration.k8s.io/v1',
+      kind: 'ValidatingWebhookConfiguration',
+      metadata: { name: 'v' },
+      webhooks: [{ name: 'w', rules: [{ operations: ['CREATE'], apiGroups: [''] }] }],
+    });
+  });
+
   it('refuse bytes that are none', () => {
     assert.throws(() => decodeProtobufBody(Buffer.from('{}')), /does not appear to be a protobuf message/);
     assert.throws(() => decodeProtobufBody(Buffer.from('k8s\0\xff\xff\xff\xff')), { code: 400 });
