@@ -4,7 +4,7 @@ import { alreadyExists, badRequest, invalid } from '../../../api/errors.js';
 import type { KubeObject } from '../../../api/object.js';
 import { applyDefaults } from '../../../api/defaults/defaults.js';
 import { generatedName, prepareForCreate } from '../../../api/strategy/strategy.js';
-import { validateCreate } from './validation.js';
+import { validateCreate } from '../../../api/validation/validate.js';
 import { attributesOf, checkPlace, decodeBody, keyOf, type Outcome, type WriteContext } from './context.js';
 
 /** Attempts at a free generated name, as upstream. */

@@ -18,7 +18,7 @@ import { applyMergePatch } from '../../../api/patch/merge.js';
 import { applyStrategicMergePatch } from '../../../api/patch/strategic.js';
 import { fromScale, toScale } from '../../../api/strategy/scale.js';
 import { prepareForUpdate } from '../../../api/strategy/strategy.js';
-import { validateUpdate } from './validation.js';
+import { validateScale, validateUpdate } from '../../../api/validation/validate.js';
 import { attributesOf, checkPlace, decodeBody, keyOf, type Outcome, type WriteContext } from './context.js';
 import { storeNew } from './create.js';
 import { finishDeletion, isRemovable } from './delete.js';
@@ -109,9 +109,12 @@ function replace(context: WriteContext, next: KubeObject, present: KubeObject): 
 
 function replaceThroughView(context: WriteContext, decoded: KubeObject, present: KubeObject): Outcome {
   if (context.request.subresource !== 'scale') return { code: 200, body: replace(context, decoded, present) };
+  const scale = decoded as Parameters<typeof fromScale>[2];
+  const errors = validateScale(scale);
+  if (errors.length > 0) throw invalid({ group: 'autoscaling', kind: 'Scale' }, context.request.name, errors);
   // The revision in a Scale is that of the object it stands for.
   const { resourceVersion, uid } = decoded.metadata;
-  const scaled = fromScale(context.info, present, decoded as Parameters<typeof fromScale>[2]);
+  const scaled = fromScale(context.info, present, scale);
   const metadata = { ...scaled.metadata };
   if (resourceVersion) metadata.resourceVersion = resourceVersion;
   else delete metadata.resourceVersion;

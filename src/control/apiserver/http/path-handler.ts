@@ -1,0 +1,147 @@
+/** Requests that are not about resources: discovery, OpenAPI, version, health, metrics. */
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { methodNotAllowed, notFoundPath } from '../../../api/errors.js';
+import type { KindRegistry } from '../../../api/schema/registry.js';
+import * as discovery from '../discovery/discovery.js';
+import { OPENAPI_V2_PROTOBUF, OpenApiV2 } from '../openapi/v2.js';
+import { OpenApiV3 } from '../openapi/v3.js';
+import { sendBytes, sendJson, sendText } from './response.js';
+
+export interface HealthCheck {
+  readonly name: string;
+  /** Undefined when all is well, else what is wrong. */
+  check(): string | undefined | Promise<string | undefined>;
+  /** Failing makes `/livez` fail too, not just `/readyz`. */
+  readonly live: boolean;
+}
+
+export const VERSION = Object.freeze({
+  major: '1',
+  minor: '32',
+  gitVersion: 'v1.32.3+skein',
+  gitCommit: '',
+  gitTreeState: 'clean',
+  buildDate: '1970-01-01T00:00:00Z',
+  goVersion: '',
+  compiler: 'node',
+  platform: `${process.platform}/${process.arch === 'x64' ? 'amd64' : process.arch}`,
+});
+
+export interface PathHandlerDeps {
+  readonly registry: KindRegistry;
+  readonly health?: readonly HealthCheck[];
+  readonly metricsText?: () => Promise<string>;
+}
+
+export class PathHandler {
+  private readonly openApiV2: OpenApiV2;
+  private readonly openApiV3: OpenApiV3;
+
+  constructor(private readonly deps: PathHandlerDeps) {
+    this.openApiV2 = new OpenApiV2(deps.registry);
+    this.openApiV3 = new OpenApiV3(deps.registry);
+  }
+
+  invalidate(): void {
+    this.openApiV2.invalidate();
+    this.openApiV3.invalidate();
+  }
+
+  async handle(request: IncomingMessage, response: ServerResponse, url: URL): Promise<void> {
+    if (request.method !== 'GET' && request.method !== 'HEAD') throw methodNotAllowed();
+    const path = url.pathname.length > 1 ? url.pathname.replace(/\/$/, '') : url.pathname;
+    const [, first = '', ...rest] = path.split('/');
+    switch (first) {
+      case '':
+        return sendJson(request, response, 200, { paths: this.rootPaths() });
+      case 'version':
+        return sendJson(request, response, 200, VERSION);
+      case 'healthz':
+      case 'livez':
+      case 'readyz':
+        return this.health(request, response, first, rest[0], url.searchParams);
+      case 'metrics':
+        if (!this.deps.metricsText) throw notFoundPath();
+        return sendText(request, response, 200, await this.deps.metricsText(), 'text/plain; version=0.0.4; charset=utf-8');
+      case 'api':
+      case 'apis':
+        return this.discovery(request, response, first, rest);
+      case 'openapi':
+        return this.openApi(request, response, rest);
+      default:
+        throw notFoundPath();
+    }
+  }
+
+  private rootPaths(): string[] {
+    const groups = this.deps.registry
+      .groups()
+      .filter(({ group }) => group !== '')
+      .flatMap(({ group, versions }) => [`/apis/${group}`, ...versions.map((version) => `/apis/${group}/${version}`)]);
+    return ['/api', '/api/v1', '/apis', ...groups, '/healthz', '/livez', '/openapi/v2', '/openapi/v3', '/readyz', '/version'];
+  }
+
+  private async discovery(
+    request: IncomingMessage,
+    response: ServerResponse,
+    root: 'api' | 'apis',
+    parts: readonly string[],
+  ): Promise<void> {
+    const { registry } = this.deps;
+    if (parts.length === 0) {
+      const version = discovery.aggregatedVersion(request.headers.accept);
+      const headers = { Vary: 'Accept' };
+      if (version) {
+        const { contentType, body } = discovery.aggregated(registry, root === 'api', version);
+        return sendJson(request, response, 200, body, { contentType, headers });
+      }
+      const { localAddress = '', localPort = 0 } = request.socket;
+      const plain =
+        root === 'api' ? discovery.legacyVersions(`${localAddress}:${localPort}`) : discovery.groupList(registry);
+      return sendJson(request, response, 200, plain, { headers });
+    }
+    const [group = '', version] = root === 'api' ? ['', ...parts] : parts;
+    if (version === undefined) return sendJson(request, response, 200, discovery.groupDocument(registry, group));
+    return sendJson(request, response, 200, discovery.resourceList(registry, group, version));
+  }
+
+  private async openApi(request: IncomingMessage, response: ServerResponse, parts: readonly string[]): Promise<void> {
+    const [version, ...rest] = parts;
+    if (version === 'v2' && rest.length === 0) {
+      const accept = request.headers.accept ?? '';
+      // These clients compare the answer's type with this text, not with what they asked for.
+      const binary = accept.includes('com.github.proto-openapi.spec.v2');
+      const bytes = binary ? this.openApiV2.protobuf() : this.openApiV2.json();
+      const contentType = binary ? OPENAPI_V2_PROTOBUF : 'application/json';
+      return sendBytes(request, response, 200, bytes, { contentType, headers: { Vary: 'Accept' } });
+    }
+    if (version !== 'v3') throw notFoundPath();
+    if (rest.length === 0) return sendJson(request, response, 200, this.openApiV3.index());
+    const { bytes, hash } = this.openApiV3.document(rest.join('/'));
+    return sendBytes(request, response, 200, bytes, { headers: { Etag: `"${hash}"` } });
+  }
+
+  private async health(
+    request: IncomingMessage,
+    response: ServerResponse,
+    endpoint: 'healthz' | 'livez' | 'readyz',
+    only: string | undefined,
+    query: URLSearchParams,
+  ): Promise<void> {
+    const excluded = new Set(query.getAll('exclude'));
+    const checks = (this.deps.health ?? []).filter(
+      ({ name, live }) => (endpoint !== 'livez' || live) && (only === undefined || name === only) && !excluded.has(name),
+    );
+    if (only !== undefined && only !== 'ping' && checks.length === 0) throw notFoundPath();
+    const lines = ['[+]ping ok'];
+    let failed = false;
+    for (const check of checks) {
+      const trouble = await check.check();
+      if (trouble !== undefined) failed = true;
+      lines.push(trouble === undefined ? `[+]${check.name} ok` : `[-]${check.name} failed: ${trouble}`);
+    }
+    if (failed) return sendText(request, response, 500, `${lines.join('\n')}\n${endpoint} check failed\n`);
+    const verbose = query.has('verbose');
+    return sendText(request, response, 200, verbose ? `${lines.join('\n')}\n${endpoint} check passed\n` : 'ok');
+  }
+}

@@ -1,0 +1,320 @@
+/** Requests about resources: reads from the replica, writes to the sequencer, watches as streams. */
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Clock } from '../../../base/clock.js';
+import { uuid, type Random } from '../../../base/random.js';
+import {
+  badRequest,
+  methodNotAllowed,
+  notFoundPath,
+  tooLarge,
+  unsupportedMediaType,
+} from '../../../api/errors.js';
+import { mediaTypeOf } from '../../../api/body.js';
+import type { KubeObject } from '../../../api/object.js';
+import { apiVersionOf } from '../../../api/resource.js';
+import type { FieldValidation } from '../../../api/schema/decode.js';
+import type { KindRegistry, ResourceInfo } from '../../../api/schema/registry.js';
+import { toScale } from '../../../api/strategy/scale.js';
+import type { UserInfo } from '../../../security/authn/user.js';
+import type { ObjectStore, WriteReply } from '../../../store/object-store.js';
+import { encodeList, encodeObject } from '../reads/encoding.js';
+import { storeFailure, type ObjectReads } from '../reads/object-reads.js';
+import { parseSelection } from '../reads/selection.js';
+import { partialOf, tableFor } from '../tables/table.js';
+import type { DeleteParameters, PatchKind, WriteRequest, WriteVerb } from '../writes/write-request.js';
+import { negotiate, type Representation } from './negotiation.js';
+import { isTrue, scopeFits, type ApiVerb, type ResourcePath } from './request-info.js';
+import { sendBytes, sendJson } from './response.js';
+import { streamWatch, type WatchStreamLimits } from './watch-stream.js';
+
+export interface ResourceRequest {
+  readonly request: IncomingMessage;
+  readonly response: ServerResponse;
+  readonly query: URLSearchParams;
+  readonly user: UserInfo;
+  readonly path: ResourcePath;
+  readonly verb: ApiVerb;
+  readonly info: ResourceInfo;
+  /** The client's request id, so that a retried submission is the same write. */
+  readonly id: string;
+}
+
+export interface ResourceHandlerDeps {
+  readonly store: ObjectStore;
+  readonly reads: ObjectReads;
+  readonly registry: KindRegistry;
+  readonly clock: Clock;
+  readonly random: Random;
+}
+
+export interface ResourceHandlerLimits {
+  /** Bytes of a request body (upstream: 3 MiB). */
+  readonly bodyBytes: number;
+  readonly watch: WatchStreamLimits;
+}
+
+const PATCH_KINDS: Readonly<Record<string, PatchKind>> = {
+  'application/json-patch+json': 'json',
+  'application/merge-patch+json': 'merge',
+  'application/strategic-merge-patch+json': 'strategic',
+  'application/apply-patch+yaml': 'apply',
+};
+
+/** The whole body. Throws a 413 as soon as it is too large. */
+export async function readBody(request: IncomingMessage, limit: number): Promise<Buffer> {
+  if (Number(request.headers['content-length'] ?? 0) > limit) throw tooLarge(limit);
+  const parts: Buffer[] = [];
+  let size = 0;
+  for await (const part of request as AsyncIterable<Buffer>) {
+    size += part.length;
+    if (size > limit) throw tooLarge(limit);
+    parts.push(part);
+  }
+  return Buffer.concat(parts);
+}
+
+function fieldValidationOf(query: URLSearchParams): FieldValidation {
+  const value = query.get('fieldValidation') ?? '';
+  if (value === '') return 'Warn';
+  if (value === 'Strict' || value === 'Warn' || value === 'Ignore') return value;
+  throw badRequest(`fieldValidation parameter unsupported: ${value}`);
+}
+
+function dryRunOf(query: URLSearchParams): boolean {
+  const values = query.getAll('dryRun').filter((value) => value !== '');
+  if (values.some((value) => value !== 'All')) throw badRequest('dryRun: Unsupported value: supported values: "All"');
+  return values.length > 0;
+}
+
+function deletionOf(query: URLSearchParams): DeleteParameters {
+  const grace = query.get('gracePeriodSeconds');
+  const policy = query.get('propagationPolicy');
+  const orphan = query.get('orphanDependents');
+  if (grace !== null && !/^-?\d+$/.test(grace)) throw badRequest('gracePeriodSeconds must be an integer');
+  return {
+    ...(grace === null ? {} : { gracePeriodSeconds: Number(grace) }),
+    ...(policy === null ? {} : { propagationPolicy: policy }),
+    ...(orphan === null ? {} : { orphanDependents: isTrue(orphan) }),
+  };
+}
+
+const numberOf = (query: URLSearchParams, name: string): number => {
+  const text = query.get(name);
+  if (text === null || text === '') return 0;
+  if (!/^\d+$/.test(text)) throw badRequest(`strconv.ParseInt: parsing "${text}": invalid syntax`);
+  return Number(text);
+};
+
+export class ResourceHandler {
+  constructor(
+    private readonly deps: ResourceHandlerDeps,
+    private readonly limits: ResourceHandlerLimits,
+    private readonly stopping: AbortSignal,
+  ) {}
+
+  async handle(call: ResourceRequest): Promise<void> {
+    const { verb, path, info } = call;
+    if (!scopeFits(info, path, verb) && !(verb === 'create' && path.subresource !== '')) throw notFoundPath();
+    switch (verb) {
+      case 'get':
+        return this.get(call);
+      case 'list':
+        return this.list(call);
+      case 'watch':
+        return this.watch(call);
+      case 'connect':
+        throw notFoundPath();
+      default:
+        return this.write(call, verb);
+    }
+  }
+
+  private async get({ request, response, query, path, info }: ResourceRequest): Promise<void> {
+    const shown = negotiate(request.headers.accept);
+    const { subresource } = path;
+    if (subresource !== '') {
+      const known = info.subresources.get(subresource);
+      if (!known) throw notFoundPath();
+      if (!known.verbs.includes('get')) throw methodNotAllowed();
+    } else if (!info.verbs.includes('get')) throw methodNotAllowed();
+    const object = await this.deps.reads.get(info, path.namespace, path.name, query.get('resourceVersion') ?? undefined);
+    const view = subresource === 'scale' ? toScale(info, object) : object;
+    await this.sendObject(request, response, 200, info, view, shown, query);
+  }
+
+  /** One object in the representation asked for. */
+  private async sendObject(
+    request: IncomingMessage,
+    response: ServerResponse,
+    code: number,
+    info: ResourceInfo,
+    object: KubeObject,
+    shown: Representation,
+    query: URLSearchParams,
+    warnings: readonly string[] = [],
+  ): Promise<void> {
+    if (shown.as === 'table' && object.kind === info.kind) {
+      const table = tableFor(info, [object], this.tableOptions(shown, query));
+      return sendJson(request, response, code, table, { warnings });
+    }
+    if (shown.as === 'partial' && object.kind === info.kind) {
+      return sendJson(request, response, code, partialOf(object, shown.metaVersion), { warnings });
+    }
+    if (shown.format === 'yaml') return sendJson(request, response, code, object, { warnings, yaml: true });
+    return sendBytes(request, response, code, encodeObject(object), { warnings });
+  }
+
+  private tableOptions(shown: Representation, query: URLSearchParams) {
+    return {
+      metaVersion: shown.metaVersion,
+      includeObject: query.get('includeObject') ?? 'Metadata',
+      nowMs: this.deps.clock.nowMs(),
+    };
+  }
+
+  private selectionOf({ query, path, info }: ResourceRequest) {
+    const field = query.get('fieldSelector') ?? '';
+    // Watching or listing one name by path, as old clients do.
+    const named = path.name === '' ? '' : `metadata.name=${path.name}`;
+    return parseSelection(info, {
+      namespace: path.namespace,
+      labelSelector: query.get('labelSelector') ?? '',
+      fieldSelector: [field, named].filter((part) => part !== '').join(','),
+    });
+  }
+
+  private async list(call: ResourceRequest): Promise<void> {
+    const { request, response, query, path, info } = call;
+    if (!info.verbs.includes('list')) throw methodNotAllowed();
+    const shown = negotiate(request.headers.accept);
+    if (query.get('sendInitialEvents') !== null) {
+      throw badRequest('ListOptions.meta.k8s.io "" is invalid: sendInitialEvents: Forbidden: sendInitialEvents is forbidden for list');
+    }
+    const shape = [info.group, info.resource, path.namespace, query.get('labelSelector'), query.get('fieldSelector')];
+    const result = await this.deps.reads.list(info, {
+      selection: this.selectionOf(call),
+      resourceVersion: query.get('resourceVersion') ?? undefined,
+      resourceVersionMatch: query.get('resourceVersionMatch') ?? undefined,
+      limit: numberOf(query, 'limit'),
+      continueToken: query.get('continue') ?? undefined,
+      shape: shape.join('\u0000'),
+    });
+    const metadata = {
+      resourceVersion: String(result.revision),
+      ...(result.continueToken === undefined ? {} : { continue: result.continueToken }),
+      ...(result.remaining === undefined ? {} : { remainingItemCount: result.remaining }),
+    };
+    if (shown.as === 'table') {
+      const table = tableFor(info, result.items, this.tableOptions(shown, query));
+      return sendJson(request, response, 200, { ...table, metadata });
+    }
+    if (shown.as === 'partial') {
+      const items = result.items.map((item) => partialOf(item, shown.metaVersion));
+      const apiVersion = `meta.k8s.io/${shown.metaVersion}`;
+      return sendJson(request, response, 200, { kind: 'PartialObjectMetadataList', apiVersion, metadata, items });
+    }
+    const head = { kind: `${info.kind}List`, apiVersion: apiVersionOf(info), metadata };
+    if (shown.format === 'yaml') {
+      return sendJson(request, response, 200, { ...head, items: result.items }, { yaml: true });
+    }
+    return sendBytes(request, response, 200, encodeList(head, result.items));
+  }
+
+  private async watch(call: ResourceRequest): Promise<void> {
+    if (!call.info.verbs.includes('watch')) throw methodNotAllowed();
+    const { query, request, response, info } = call;
+    await streamWatch(
+      this.deps,
+      {
+        request,
+        response,
+        info,
+        selection: this.selectionOf(call),
+        shown: negotiate(request.headers.accept),
+        resourceVersion: query.get('resourceVersion') ?? undefined,
+        resourceVersionMatch: query.get('resourceVersionMatch') ?? undefined,
+        sendInitialEvents: query.get('sendInitialEvents') === null ? undefined : isTrue(query.get('sendInitialEvents')),
+        bookmarks: isTrue(query.get('allowWatchBookmarks')),
+        timeoutSeconds: numberOf(query, 'timeoutSeconds'),
+        includeObject: query.get('includeObject') ?? 'Metadata',
+      },
+      this.limits.watch,
+      this.stopping,
+    );
+  }
+
+  private async write(call: ResourceRequest, verb: WriteVerb): Promise<void> {
+    const { request, response, query, path, info, user, id } = call;
+    this.checkWritable(info, path, verb);
+    const shown = negotiate(request.headers.accept);
+    const contentType = mediaTypeOf(request.headers['content-type']);
+    const patch = verb === 'patch' ? patchKind(contentType) : undefined;
+    const body = await readBody(request, this.limits.bodyBytes);
+    const submitted: WriteRequest = {
+      id,
+      verb,
+      group: path.group,
+      version: path.version,
+      resource: path.resource,
+      subresource: path.subresource,
+      namespace: path.namespace,
+      name: path.name,
+      user,
+      dryRun: dryRunOf(query),
+      fieldManager: query.get('fieldManager') ?? managerOf(request),
+      fieldValidation: fieldValidationOf(query),
+      force: isTrue(query.get('force')),
+      contentType,
+      body,
+      labelSelector: query.get('labelSelector') ?? '',
+      fieldSelector: query.get('fieldSelector') ?? '',
+      deletion: verb === 'delete' || verb === 'deletecollection' ? deletionOf(query) : {},
+      ...(patch === undefined ? {} : { patch }),
+    };
+    const reply = await this.submit(submitted);
+    const { warnings } = reply;
+    const failure = reply.body as { kind?: string; details?: { retryAfterSeconds?: number } };
+    if (reply.code >= 400) {
+      const seconds = failure.details?.retryAfterSeconds;
+      const headers = seconds === undefined ? {} : { 'Retry-After': String(seconds) };
+      return sendJson(request, response, reply.code, reply.body, { warnings, headers });
+    }
+    return this.sendObject(request, response, reply.code, info, reply.body as KubeObject, shown, query, warnings);
+  }
+
+  private checkWritable(info: ResourceInfo, { subresource, name }: ResourcePath, verb: WriteVerb): void {
+    if (subresource !== '') {
+      const known = info.subresources.get(subresource);
+      if (!known) throw notFoundPath();
+      if (!known.verbs.includes(verb)) throw methodNotAllowed();
+      return;
+    }
+    if (!info.verbs.includes(verb)) throw methodNotAllowed();
+    if (verb === 'create' ? name !== '' : verb !== 'deletecollection' && name === '') throw methodNotAllowed();
+  }
+
+  private async submit(request: WriteRequest): Promise<WriteReply> {
+    try {
+      return await this.deps.store.write(request.id, request);
+    } catch (error) {
+      throw storeFailure(error, true);
+    }
+  }
+}
+
+function patchKind(contentType: string): PatchKind {
+  const kind = PATCH_KINDS[contentType];
+  if (kind !== undefined) return kind;
+  const known = Object.keys(PATCH_KINDS).join(', ');
+  throw unsupportedMediaType(`the body of the request was in an unknown format - accepted media types include: ${known}`);
+}
+
+/** Upstream names the manager after the program in User-Agent. */
+const managerOf = (request: IncomingMessage) => (request.headers['user-agent'] ?? 'unknown').split('/', 1)[0] ?? 'unknown';
+
+/** The id of a write: the client's if it sent a UUID, so that its own retry is the same write. */
+export function requestId(request: IncomingMessage, random: Random): string {
+  const given = request.headers['x-request-id'];
+  return typeof given === 'string' && /^[0-9a-f-]{36}$/i.test(given) ? given : uuid(random);
+}
+

@@ -1,0 +1,90 @@
+/** Writing answers. */
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { promisify } from 'node:util';
+import { constants, gzip } from 'node:zlib';
+import { stringify } from 'yaml';
+import { ApiError, internalError, type Status } from '../../../api/errors.js';
+
+const compress = promisify(gzip);
+
+/** Upstream compresses answers from this size on. */
+const GZIP_FROM_BYTES = 128 * 1024;
+
+/** `Warning` header values (RFC 7234): code 299, no agent, quoted text. */
+export function warningHeader(text: string): string {
+  const clean = text.replace(/[\u0000-\u001f\u007f]/g, ' ').replace(/["\\]/g, '\\$&');
+  return `299 - "${Buffer.from(clean, 'utf8').toString('latin1')}"`;
+}
+
+export interface SendOptions {
+  readonly contentType?: string;
+  readonly warnings?: readonly string[];
+  readonly headers?: Readonly<Record<string, string>>;
+}
+
+export async function sendBytes(
+  request: IncomingMessage,
+  response: ServerResponse,
+  code: number,
+  bytes: Buffer,
+  options: SendOptions = {},
+): Promise<void> {
+  if (response.headersSent || response.destroyed) return;
+  response.setHeader('Content-Type', options.contentType ?? 'application/json');
+  response.setHeader('Cache-Control', 'no-cache, private');
+  for (const [name, value] of Object.entries(options.headers ?? {})) response.setHeader(name, value);
+  if (options.warnings && options.warnings.length > 0) response.setHeader('Warning', options.warnings.map(warningHeader));
+  let body = bytes;
+  if (bytes.length >= GZIP_FROM_BYTES && /\bgzip\b/.test(String(request.headers['accept-encoding'] ?? ''))) {
+    body = await compress(bytes, { level: constants.Z_BEST_SPEED });
+    response.setHeader('Content-Encoding', 'gzip');
+    response.setHeader('Vary', 'Accept-Encoding');
+  }
+  response.statusCode = code;
+  response.setHeader('Content-Length', body.length);
+  if (request.method === 'HEAD') response.end();
+  else response.end(body);
+}
+
+export function sendJson(
+  request: IncomingMessage,
+  response: ServerResponse,
+  code: number,
+  value: unknown,
+  options: SendOptions & { readonly yaml?: boolean } = {},
+): Promise<void> {
+  if (options.yaml) {
+    const bytes = Buffer.from(stringify(value));
+    return sendBytes(request, response, code, bytes, { ...options, contentType: 'application/yaml' });
+  }
+  return sendBytes(request, response, code, Buffer.from(JSON.stringify(value)), options);
+}
+
+export function sendText(
+  request: IncomingMessage,
+  response: ServerResponse,
+  code: number,
+  text: string,
+  contentType = 'text/plain; charset=utf-8',
+): Promise<void> {
+  return sendBytes(request, response, code, Buffer.from(text), {
+    contentType,
+    headers: { 'X-Content-Type-Options': 'nosniff' },
+  });
+}
+
+/** Any failure as the `Status` that a Kubernetes server sends. */
+export function sendError(
+  request: IncomingMessage,
+  response: ServerResponse,
+  error: unknown,
+  warnings: readonly string[] = [],
+): Promise<void> {
+  const failure = error instanceof ApiError ? error : internalError(error);
+  const status: Status = failure.toStatus();
+  const retry = failure.details?.retryAfterSeconds ?? (failure.code === 503 || failure.code === 429 ? 1 : undefined);
+  return sendJson(request, response, failure.code, status, {
+    warnings,
+    ...(retry === undefined ? {} : { headers: { 'Retry-After': String(retry) } }),
+  });
+}

@@ -1,0 +1,251 @@
+/**
+ * The HTTPS front of a peer: authentication, authorization, routing. Every answer is Kubernetes' own: objects, tables,
+ * `Status` failures. Nothing is kept per client but open watches and upgraded connections, which end with the server.
+ */
+import { createServer as createHttp, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { createServer as createHttps } from 'node:https';
+import type { AddressInfo, Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
+import type { TLSSocket } from 'node:tls';
+import type { Clock } from '../../../base/clock.js';
+import type { Service } from '../../../base/lifecycle.js';
+import { errorText, type Logger } from '../../../base/log.js';
+import type { Random } from '../../../base/random.js';
+import { ApiError, forbidden, methodNotAllowed, notFoundPath } from '../../../api/errors.js';
+import type { KindRegistry } from '../../../api/schema/registry.js';
+import { type Authenticator, bearerTokenOf, subjectOf } from '../../../security/authn/authenticator.js';
+import type { UserInfo } from '../../../security/authn/user.js';
+import { type AuthorizationAttributes, type Authorizer, refusalText } from '../../../security/authz/authorizer.js';
+import type { ObjectStore } from '../../../store/object-store.js';
+import type { NodeProxy } from '../proxy/node-proxy.js';
+import { ObjectReads } from '../reads/object-reads.js';
+import { PathHandler, type HealthCheck } from './path-handler.js';
+import { authorizationVerb, parseResourcePath, verbOf, type ApiVerb, type ResourcePath } from './request-info.js';
+import { requestId, ResourceHandler } from './resource-handler.js';
+import { handleReview, isReview } from './reviews.js';
+import { sendError } from './response.js';
+import { DEFAULT_WATCH_LIMITS, type WatchStreamLimits } from './watch-stream.js';
+
+export interface ApiServerDeps {
+  readonly store: ObjectStore;
+  readonly reads?: ObjectReads;
+  readonly registry: KindRegistry;
+  readonly authenticator: Authenticator;
+  readonly authorizer: Authorizer;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Logger;
+  /** Named checks of `/healthz`, `/livez` and `/readyz`. */
+  readonly health?: readonly HealthCheck[];
+  /** The text of `/metrics` in Prometheus' format. */
+  readonly metricsText?: () => Promise<string>;
+  /** Reaches kubelets; without it logs, exec and proxying answer 503. */
+  readonly nodes?: NodeProxy;
+  /** Paths beside the Kubernetes API. */
+  readonly extension?: PathExtension;
+}
+
+/** Serves paths of its own on the API's port. */
+export interface PathExtension {
+  /** Answers before anybody is authenticated: false when the path is not one of those. */
+  handleOpen(request: IncomingMessage, response: ServerResponse, url: URL): Promise<boolean>;
+  /** Answers for a user who may use the path (`authorize` on non-resource paths): false when the path is unknown. */
+  handle(request: IncomingMessage, response: ServerResponse, url: URL): Promise<boolean>;
+}
+
+export interface ApiServerOptions {
+  /** 0 takes any free port. */
+  readonly port: number;
+  readonly host: string;
+  /** PEM; absent: plain HTTP (tests only). */
+  readonly tls?: { readonly key: string; readonly cert: string; readonly ca: string };
+  /** Bytes of a request body; 3 MiB unless told. */
+  readonly bodyBytes?: number;
+  readonly watch?: WatchStreamLimits;
+  /** Who a plain-HTTP request is made by, instead of authenticating (tests only). */
+  readonly insecureUser?: UserInfo;
+}
+
+interface Routed {
+  readonly url: URL;
+  readonly user: UserInfo;
+  readonly target: { path: ResourcePath; verb: ApiVerb } | undefined;
+}
+
+export class ApiServer implements Service {
+  readonly name = 'apiserver';
+  readonly reads: ObjectReads;
+  private readonly stopping = new AbortController();
+  private readonly sockets = new Set<Socket>();
+  private readonly resources: ResourceHandler;
+  private readonly paths: PathHandler;
+  private server: Server | undefined;
+
+  constructor(
+    private readonly deps: ApiServerDeps,
+    private readonly options: ApiServerOptions,
+  ) {
+    this.reads = deps.reads ?? new ObjectReads(deps);
+    const limits = { bodyBytes: options.bodyBytes ?? 3 * 1024 * 1024, watch: options.watch ?? DEFAULT_WATCH_LIMITS };
+    this.resources = new ResourceHandler({ ...deps, reads: this.reads }, limits, this.stopping.signal);
+    this.paths = new PathHandler(deps);
+  }
+
+  /** Where the server listens. Throws before it has started. */
+  get address(): AddressInfo {
+    const address = this.server?.address();
+    if (typeof address !== 'object' || address === null) throw new Error('the API server is not listening');
+    return address;
+  }
+
+  /** The set of kinds has changed: documents made from it are made anew. */
+  kindsChanged(): void {
+    this.paths.invalidate();
+  }
+
+  async start(): Promise<void> {
+    const { tls, port, host } = this.options;
+    const server = tls
+      ? createHttps({ ...tls, requestCert: true, rejectUnauthorized: false })
+      : createHttp();
+    // Watches and uploads outlive any fixed request timeout; slow headers do not.
+    server.requestTimeout = 0;
+    server.keepAliveTimeout = 120_000;
+    server.on('request', (request: IncomingMessage, response: ServerResponse) => void this.serve(request, response));
+    server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
+      void this.upgrade(request, socket, head);
+    });
+    server.on('connection', (socket: Socket) => {
+      this.sockets.add(socket);
+      socket.on('error', () => socket.destroy());
+      socket.once('close', () => this.sockets.delete(socket));
+    });
+    server.on('tlsClientError', (_error: Error, socket: TLSSocket) => socket.destroy());
+    await new Promise<void>((resolve, reject) => {
+      server.once('error', reject);
+      server.listen(port, host, resolve);
+    });
+    this.server = server;
+  }
+
+  async stop(): Promise<void> {
+    this.stopping.abort(new Error('the API server stops'));
+    const { server } = this;
+    if (!server) return;
+    this.server = undefined;
+    const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+    // Watches have been ended above; what is still open after a moment is cut.
+    const cancel = this.deps.clock.timer(500, () => {
+      for (const socket of this.sockets) socket.destroy();
+    });
+    server.closeIdleConnections();
+    await closed;
+    cancel();
+  }
+
+  private async serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    response.on('error', () => undefined);
+    try {
+      await this.answer(request, response);
+    } catch (error) {
+      if (!(error instanceof ApiError)) {
+        this.deps.log.error('request failed', { method: request.method, path: request.url, error: errorText(error) });
+      }
+      if (response.headersSent) response.destroy();
+      else await sendError(request, response, error);
+      // A body that nobody reads would keep the connection busy.
+      if (!request.complete) request.resume();
+    }
+  }
+
+  private async answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const { extension } = this.deps;
+    if (extension && (await extension.handleOpen(request, response, new URL(request.url ?? '/', 'https://localhost')))) return;
+    const { url, user, target } = await this.route(request);
+    if (!target) {
+      if (extension && (await extension.handle(request, response, url))) return;
+      await this.paths.handle(request, response, url);
+      return;
+    }
+    const { path, verb } = target;
+    if (this.isNodeBound(path, verb)) {
+      await this.nodes().forward(request, response, path, url);
+      return;
+    }
+    const info = this.deps.registry.find(path.group, path.version, path.resource);
+    if (!info) throw notFoundPath();
+    const call = { request, response, query: url.searchParams, user, path, verb, info, id: requestId(request, this.deps.random) };
+    if (verb === 'create' && isReview(info)) await handleReview(call, this.deps.authorizer, this.deps.authenticator);
+    else await this.resources.handle(call);
+  }
+
+  private isNodeBound({ group, resource, subresource }: ResourcePath, verb: ApiVerb): boolean {
+    if (group !== '') return false;
+    return verb === 'connect' || (verb === 'get' && resource === 'pods' && subresource === 'log');
+  }
+
+  private nodes(): NodeProxy {
+    if (!this.deps.nodes) throw new ApiError(503, 'ServiceUnavailable', 'this server cannot reach nodes');
+    return this.deps.nodes;
+  }
+
+  private async upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
+    socket.on('error', () => socket.destroy());
+    try {
+      const { url, target } = await this.route(request);
+      if (!target || !this.isNodeBound(target.path, target.verb)) throw methodNotAllowed();
+      await this.nodes().tunnel(request, socket, head, target.path, url);
+    } catch (error) {
+      const failure = error instanceof ApiError ? error : new ApiError(500, 'InternalError', errorText(error));
+      const body = JSON.stringify(failure.toStatus());
+      socket.end(
+        `HTTP/1.1 ${failure.code} ${failure.reason || 'Error'}\r\nContent-Type: application/json\r\n` +
+          `Content-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,
+      );
+    }
+  }
+
+  /** Who asks for what, and whether they may. Throws 401, 403 and 404. */
+  private async route(request: IncomingMessage): Promise<Routed> {
+    const url = new URL(request.url ?? '/', 'https://localhost');
+    const user = await this.authenticate(request);
+    const method = request.method ?? 'GET';
+    const path = parseResourcePath(url.pathname);
+    const verb = path && verbOf(method, path, url.searchParams);
+    if (path && !verb) throw methodNotAllowed();
+    const target = path && verb ? { path, verb } : undefined;
+    this.authorize(user, target, url.pathname, method);
+    return { url, user, target };
+  }
+
+  private async authenticate(request: IncomingMessage): Promise<UserInfo> {
+    if (this.options.insecureUser && !this.options.tls && !request.headers.authorization) return this.options.insecureUser;
+    const socket = request.socket as Partial<TLSSocket>;
+    const certificate = socket.authorized === true ? subjectOf(socket.getPeerCertificate?.()) : undefined;
+    const bearerToken = bearerTokenOf(request.headers.authorization);
+    return this.deps.authenticator.authenticate({
+      ...(certificate ? { certificate } : {}),
+      ...(bearerToken === undefined ? {} : { bearerToken }),
+    });
+  }
+
+  private authorize(user: UserInfo, target: Routed['target'], pathname: string, method: string): void {
+    const path = target?.path;
+    const attributes: AuthorizationAttributes = {
+      user,
+      verb: target ? authorizationVerb(target.verb, method) : method.toLowerCase(),
+      group: path?.group ?? '',
+      version: path?.version ?? '',
+      resource: path?.resource ?? '',
+      subresource: path?.subresource ?? '',
+      namespace: path?.namespace ?? (path?.resource === 'namespaces' ? path.name : ''),
+      name: path?.name ?? '',
+      ...(target ? {} : { path: pathname }),
+    };
+    const { decision, reason } = this.deps.authorizer.authorize(attributes);
+    if (decision === 'allow') return;
+    const text = refusalText(attributes, reason);
+    if (!path) throw new ApiError(403, 'Forbidden', `forbidden: ${text}`, {});
+    throw forbidden({ group: path.group, resource: path.resource }, path.name, text);
+  }
+}

@@ -1,0 +1,197 @@
+/** A watch as an HTTP stream of JSON lines. A reader that falls behind its buffer is cut off and lists again. */
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Cancel, Clock } from '../../../base/clock.js';
+import { ApiError, badRequest } from '../../../api/errors.js';
+import type { KubeObject } from '../../../api/object.js';
+import { apiVersionOf } from '../../../api/resource.js';
+import type { ResourceInfo } from '../../../api/schema/registry.js';
+import type { ObjectStore, Revision } from '../../../store/object-store.js';
+import { encodeWatchFrame, type WatchEventType } from '../reads/encoding.js';
+import { parseRevision, type ObjectReads } from '../reads/object-reads.js';
+import { watchObjects } from '../reads/object-watch.js';
+import type { Selection } from '../reads/selection.js';
+import { partialOf, tableFor } from '../tables/table.js';
+import type { Representation } from './negotiation.js';
+
+export interface WatchStreamLimits {
+  /** Bytes that may wait for one reader before it is cut off. */
+  readonly bufferBytes: number;
+  /** Time between bookmarks, in milliseconds (upstream: about a minute). */
+  readonly bookmarkMs: number;
+  /** How long a watch lasts unless it says so, in milliseconds (upstream: 30 to 60 minutes). */
+  readonly timeoutMs: number;
+}
+
+export const DEFAULT_WATCH_LIMITS: WatchStreamLimits = Object.freeze({
+  bufferBytes: 16 * 1024 * 1024,
+  bookmarkMs: 60_000,
+  timeoutMs: 2_700_000,
+});
+
+export interface WatchStreamRequest {
+  readonly request: IncomingMessage;
+  readonly response: ServerResponse;
+  readonly info: ResourceInfo;
+  readonly selection: Selection;
+  readonly shown: Representation;
+  readonly resourceVersion: string | undefined;
+  readonly resourceVersionMatch: string | undefined;
+  readonly sendInitialEvents: boolean | undefined;
+  readonly bookmarks: boolean;
+  /** 0: the default. */
+  readonly timeoutSeconds: number;
+  readonly includeObject: string;
+}
+
+export interface WatchStreamDeps {
+  readonly store: ObjectStore;
+  readonly reads: ObjectReads;
+  readonly clock: Clock;
+}
+
+const INITIAL_END = { 'k8s.io/initial-events-end': 'true' };
+
+function checkInitialEvents({ sendInitialEvents, resourceVersionMatch }: WatchStreamRequest): void {
+  const refuse = (text: string) => new ApiError(422, 'Invalid', `ListOptions.meta.k8s.io "" is invalid: ${text}`);
+  if (sendInitialEvents !== undefined && resourceVersionMatch !== 'NotOlderThan') {
+    throw refuse(
+      'resourceVersionMatch: Forbidden: sendInitialEvents requires setting resourceVersionMatch to NotOlderThan',
+    );
+  }
+  if (sendInitialEvents === undefined && resourceVersionMatch) {
+    throw refuse('resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided');
+  }
+}
+
+class WatchStream {
+  private timers: Cancel[] = [];
+  private firstTable = true;
+  private ended = false;
+  private stop: (() => void) | undefined;
+  readonly done: Promise<void>;
+  private finish: () => void = () => undefined;
+
+  constructor(
+    private readonly deps: WatchStreamDeps,
+    private readonly call: WatchStreamRequest,
+    private readonly limits: WatchStreamLimits,
+  ) {
+    this.done = new Promise((resolve) => (this.finish = resolve));
+  }
+
+  /** Starts the store's watch first, so that a 410 is still an HTTP status. */
+  begin(from: Revision | undefined): void {
+    const { response, request, timeoutSeconds, bookmarks } = this.call;
+    response.statusCode = 200;
+    response.setHeader('Content-Type', this.contentType());
+    response.setHeader('Cache-Control', 'no-cache, private');
+    response.cork();
+    try {
+      this.stop = watchObjects(this.deps.store, this.call.info, this.call.selection, { from }, this);
+    } finally {
+      response.uncork();
+    }
+    if (this.ended) {
+      this.stop();
+      return;
+    }
+    response.flushHeaders();
+    const timeout = timeoutSeconds > 0 ? timeoutSeconds * 1000 : this.limits.timeoutMs;
+    this.timers.push(this.deps.clock.timer(timeout, () => this.end()));
+    if (bookmarks) {
+      this.timers.push(this.deps.clock.interval(this.limits.bookmarkMs, () => this.bookmark(this.deps.store.revision)));
+    }
+    request.once('close', () => this.end());
+    response.once('close', () => this.end());
+  }
+
+  event(type: WatchEventType, object: KubeObject): void {
+    if (this.ended) return;
+    const { shown, info, includeObject } = this.call;
+    if (shown.as === 'object') this.write(encodeWatchFrame(type, object));
+    else if (shown.as === 'partial') this.line(type, partialOf(object, shown.metaVersion));
+    else {
+      const nowMs = this.deps.clock.nowMs();
+      const table = tableFor(info, [object], { metaVersion: shown.metaVersion, includeObject, nowMs });
+      // Only the first event of a table watch describes the columns.
+      this.line(type, this.firstTable ? table : { ...table, columnDefinitions: null });
+      this.firstTable = false;
+    }
+  }
+
+  initialEnd(revision: Revision): void {
+    if (this.call.sendInitialEvents && this.call.bookmarks) this.bookmark(revision, INITIAL_END);
+  }
+
+  failed(error: ApiError): void {
+    if (this.ended) return;
+    this.line('ERROR', error.toStatus());
+    this.end();
+  }
+
+  end(): void {
+    if (this.ended) return;
+    this.ended = true;
+    for (const cancel of this.timers) cancel();
+    this.stop?.();
+    this.call.response.end();
+    this.finish();
+  }
+
+  private contentType(): string {
+    const { as, metaVersion } = this.call.shown;
+    // What upstream answers; kubectl only looks at the media type.
+    return as === 'table' ? `application/json;as=Table;v=${metaVersion};g=meta.k8s.io` : 'application/json';
+  }
+
+  private bookmark(revision: Revision, annotations?: Record<string, string>): void {
+    const { shown, info, includeObject } = this.call;
+    const object: KubeObject = {
+      kind: info.kind,
+      apiVersion: apiVersionOf(info),
+      metadata: { resourceVersion: String(revision), ...(annotations ? { annotations } : {}) },
+    };
+    if (shown.as === 'table') {
+      const options = { metaVersion: shown.metaVersion, includeObject, nowMs: this.deps.clock.nowMs() };
+      this.line('BOOKMARK', { ...tableFor(info, [object], options), columnDefinitions: null });
+    } else this.line('BOOKMARK', shown.as === 'partial' ? partialOf(object, shown.metaVersion) : object);
+  }
+
+  private line(type: string, object: unknown): void {
+    this.write(Buffer.from(`${JSON.stringify({ type, object })}\n`));
+  }
+
+  private write(bytes: Buffer): void {
+    const { response } = this.call;
+    response.write(bytes);
+    // The initial state is written at once and may be larger than what a slow reader may owe.
+    if (this.stop && response.writableLength > this.limits.bufferBytes) {
+      response.destroy();
+      this.end();
+    }
+  }
+}
+
+/** Serves a watch until the client, its timeout or the server ends it. Throws before anything is sent only. */
+export async function streamWatch(
+  deps: WatchStreamDeps,
+  call: WatchStreamRequest,
+  limits: WatchStreamLimits,
+  stopping: AbortSignal,
+): Promise<void> {
+  if (call.shown.format === 'yaml') throw badRequest('watches are available as JSON only');
+  checkInitialEvents(call);
+  const revision = parseRevision(call.resourceVersion);
+  await deps.reads.fresh(call.resourceVersion);
+  const initial = call.sendInitialEvents ?? (revision === undefined || revision === 0);
+  // Without initial events and version, the watch starts now.
+  const from = initial ? undefined : revision || deps.store.revision;
+  if (call.response.destroyed) return;
+  const stream = new WatchStream(deps, call, limits);
+  stream.begin(from);
+  const onStop = () => stream.end();
+  stopping.addEventListener('abort', onStop, { once: true });
+  if (stopping.aborted) stream.end();
+  await stream.done;
+  stopping.removeEventListener('abort', onStop);
+}

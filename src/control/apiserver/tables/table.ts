@@ -1,0 +1,53 @@
+/** Server-side tables (`meta.k8s.io/v1 Table`): what `kubectl get` prints. */
+import type { KubeObject } from '../../../api/object.js';
+import type { ResourceInfo } from '../../../api/schema/registry.js';
+import { COLUMNS } from './columns.js';
+import { ageOf, type Cell, type Column } from './cells.js';
+
+export interface TableOptions {
+  readonly metaVersion: 'v1' | 'v1beta1';
+  /** `None`, `Metadata` or `Object`. */
+  readonly includeObject: string;
+  readonly nowMs: number;
+}
+
+const NAME_DESCRIPTION = 'Name must be unique within a namespace.';
+const DEFAULT_COLUMNS: readonly Column[] = [{ name: 'Age', value: ({ object, nowMs }) => ageOf(object, nowMs) }];
+
+/** Metadata alone, as `meta.k8s.io` shows it. */
+export const partialOf = (object: KubeObject, metaVersion: string) => ({
+  kind: 'PartialObjectMetadata',
+  apiVersion: `meta.k8s.io/${metaVersion}`,
+  metadata: object.metadata,
+});
+
+function definitionOf({ name, type, priority, format }: Column) {
+  return { name, type: type ?? 'string', format: format ?? '', description: '', priority: priority ?? 0 };
+}
+
+function embedded(object: KubeObject, { includeObject, metaVersion }: TableOptions): object {
+  if (includeObject === 'None') return {};
+  return { object: includeObject === 'Object' ? object : partialOf(object, metaVersion) };
+}
+
+export function tableFor(info: ResourceInfo, objects: readonly KubeObject[], options: TableOptions) {
+  const columns = COLUMNS[`${info.group}/${info.resource}`] ?? DEFAULT_COLUMNS;
+  const rows = objects.map((object) => {
+    const cells: Cell[] = [object.metadata.name ?? ''];
+    // A bookmark's object has nothing to show.
+    const bare = object.metadata.name === undefined;
+    for (const column of columns) cells.push(bare ? '' : column.value({ object, nowMs: options.nowMs }));
+    return { cells, ...embedded(object, options) };
+  });
+  const only = objects.length === 1 ? objects[0]?.metadata.resourceVersion : undefined;
+  return {
+    kind: 'Table',
+    apiVersion: `meta.k8s.io/${options.metaVersion}`,
+    metadata: only === undefined ? {} : { resourceVersion: only },
+    columnDefinitions: [
+      { name: 'Name', type: 'string', format: 'name', description: NAME_DESCRIPTION, priority: 0 },
+      ...columns.map(definitionOf),
+    ],
+    rows,
+  };
+}
