@@ -232,7 +232,8 @@ function prepareOtherUpdate(subresource: string, object: KubeObject, old: KubeOb
   switch (subresource) {
     case 'ephemeralcontainers': {
       const { ephemeralContainers } = (object as Pod).spec ?? {};
-      const spec = { ...(old as Pod).spec, ...(ephemeralContainers === undefined ? {} : { ephemeralContainers }) };
+      const { ephemeralContainers: _before, ...kept } = (old as Pod).spec ?? { containers: [] };
+      const spec = { ...kept, ...(ephemeralContainers === undefined ? {} : { ephemeralContainers }) };
       return { ...old, metadata: { ...old.metadata, ...versionOf(metadata) }, spec };
     }
     case 'finalize': {

@@ -292,6 +292,20 @@ export function validatePodUpdate(errors: FieldErrors, pod: DeepReadonly<Pod>, b
   if (!semanticEqual(compared, old)) errors.forbidden('spec', `${FROZEN_TEXT}\n${difference(compared, old)}`);
 }
 
+/** Ephemeral containers are only ever added. */
+export function validateEphemeralUpdate(errors: FieldErrors, pod: DeepReadonly<Pod>, old: DeepReadonly<Pod>): void {
+  const now = new Map((pod.spec?.ephemeralContainers ?? []).map((container) => [container.name, container]));
+  for (const container of old.spec?.ephemeralContainers ?? []) {
+    const found = now.get(container.name);
+    const name = JSON.stringify(container.name);
+    if (found === undefined) {
+      errors.forbidden('spec.ephemeralContainers', `existing ephemeral containers ${name} may not be removed\n`);
+    } else if (!semanticEqual(found, container)) {
+      errors.forbidden('spec.ephemeralContainers', `existing ephemeral containers ${name} may not be changed\n`);
+    }
+  }
+}
+
 /** The fields that differ, one a line. */
 function difference(now: object, before: object): string {
   const left = now as Record<string, unknown>;

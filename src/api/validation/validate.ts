@@ -105,6 +105,7 @@ export function validateUpdate(
   }
   validateSpec(errors, info, object);
   if (subresource === '') RULES[`${info.group}/${info.kind}`]?.update?.(errors, object, old);
+  if (subresource === 'ephemeralcontainers') pod.validateEphemeralUpdate(errors, object as Pod, old as Pod);
   return errors.list;
 }
 

@@ -326,6 +326,23 @@ describe('validation', () => {
     assert.deepEqual(other, ['metadata.uid: Invalid value: "u-2": field is immutable']);
   });
 
+  it('takes new ephemeral containers and keeps those that are there', () => {
+    const { object } = create('', 'Pod', webPod);
+    const debug = { name: 'debug', image: 'busybox', targetContainerName: 'c' };
+    const added = change('', 'Pod', object, (p) => (p.spec.ephemeralContainers = [debug]), 'ephemeralcontainers');
+    assert.deepEqual(added.errors, []);
+    const gone = change('', 'Pod', added.object, (p) => (p.spec.ephemeralContainers = []), 'ephemeralcontainers');
+    assert.match(gone.errors.join(), /existing ephemeral containers "debug" may not be removed/);
+    const edited = change(
+      '',
+      'Pod',
+      added.object,
+      (p) => (p.spec.ephemeralContainers[0].image = 'x'),
+      'ephemeralcontainers',
+    );
+    assert.match(edited.errors.join(), /existing ephemeral containers "debug" may not be changed/);
+  });
+
   it('keeps selectors and templates together and selectors immutable', () => {
     const broken = { ...web, spec: { ...web.spec, selector: { matchLabels: { app: 'other' } } } };
     assert.deepEqual(create('apps', 'Deployment', broken).errors, [
