@@ -85,9 +85,7 @@ function matchesTerm({ matchExpressions = [], matchFields = [] }: NodeSelectorTe
   if (matchExpressions.length + matchFields.length === 0) return false;
   const labels = node.metadata.labels ?? {};
   const fields = { 'metadata.name': node.metadata.name ?? '' };
-  return (
-    matchExpressions.every((one) => matches(one, labels)) && matchFields.every((one) => matches(one, fields))
-  );
+  return matchExpressions.every((one) => matches(one, labels)) && matchFields.every((one) => matches(one, fields));
 }
 
 function matches(

@@ -227,7 +227,8 @@ export class Kubelet implements Service {
       .filter((other) => other !== state && other.admitted && !other.removed && !other.verdict)
       .map((other) => other.pod);
     state.verdict = admit(pod, others, this.deps.node?.());
-    if (state.verdict) this.event(pod, 'Warning', state.verdict.reason, state.verdict.message.replace('Pod was rejected: ', ''));
+    if (state.verdict)
+      this.event(pod, 'Warning', state.verdict.reason, state.verdict.message.replace('Pod was rejected: ', ''));
   }
 
   /** ConfigMaps, Secrets and downward API files follow their sources while the pod runs. */

@@ -195,7 +195,9 @@ export class NodeRegistration implements Service {
       architecture: machine.architecture,
       bootID: machine.bootId,
       containerRuntimeVersion:
-        version === undefined ? (before?.containerRuntimeVersion ?? `${runtime.name}://Unknown`) : `${runtime.name}://${version}`,
+        version === undefined
+          ? (before?.containerRuntimeVersion ?? `${runtime.name}://Unknown`)
+          : `${runtime.name}://${version}`,
       kernelVersion: machine.kernelVersion,
       kubeProxyVersion: this.options.kubeletVersion,
       kubeletVersion: this.options.kubeletVersion,

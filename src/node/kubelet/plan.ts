@@ -286,7 +286,11 @@ class RunningPlan {
     }
     const restart = restartTime(newest, this.input.backoff);
     if (restart.atMs > nowMs && newest.sandboxId === this.sandbox.id) {
-      this.actions.push({ type: 'note-backoff', name: spec.name, message: backoffText(pod, spec.name, restart.waitMs) });
+      this.actions.push({
+        type: 'note-backoff',
+        name: spec.name,
+        message: backoffText(pod, spec.name, restart.waitMs),
+      });
       return this.wake(restart.atMs);
     }
     return this.start(container, newest.attempt + 1, restart.nextMs);

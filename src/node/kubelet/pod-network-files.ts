@@ -39,12 +39,7 @@ export function dnsOf(pod: Pod, cluster: ClusterDns, host: DnsSettings): DnsSett
       : clustered && cluster.servers.length > 0
         ? {
             servers: cluster.servers,
-            searches: [
-              `${namespace}.svc.${cluster.domain}`,
-              `svc.${cluster.domain}`,
-              cluster.domain,
-              ...host.searches,
-            ],
+            searches: [`${namespace}.svc.${cluster.domain}`, `svc.${cluster.domain}`, cluster.domain, ...host.searches],
             options: ['ndots:5'],
           }
         : host;
@@ -72,7 +67,13 @@ export function parseResolvConf(text: string): DnsSettings {
   return { servers, searches, options };
 }
 
-export function hostsFile(pod: Pod, ips: readonly string[], hostname: string, domain: string, nodeHosts: string): string {
+export function hostsFile(
+  pod: Pod,
+  ips: readonly string[],
+  hostname: string,
+  domain: string,
+  nodeHosts: string,
+): string {
   const lines = pod.spec?.hostNetwork
     ? ['# Kubernetes-managed hosts file (host network).', nodeHosts.trimEnd()]
     : [

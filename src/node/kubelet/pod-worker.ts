@@ -225,7 +225,10 @@ export class PodWorker {
       if (isNotFound(error) || isConflict(error)) return;
       // The containers go on while the API is away; only what must follow the report has to wait for it.
       if (pod.metadata.deletionTimestamp !== undefined) throw error;
-      this.deps.log.warn('pod status not written, trying again', { pod: `${namespace}/${name}`, error: errorText(error) });
+      this.deps.log.warn('pod status not written, trying again', {
+        pod: `${namespace}/${name}`,
+        error: errorText(error),
+      });
       this.deps.clock.timer(5_000, () => this.deps.again(state.uid));
     }
   }

@@ -42,6 +42,8 @@ function entriesOf({ data = {} }: Secret): Readonly<Record<string, Entry>> {
 
 function authOf({ auth, username, password }: Entry): RegistryAuth | undefined {
   if (username !== undefined && password !== undefined) return { username, password };
-  const [user, ...rest] = Buffer.from(auth ?? '', 'base64').toString('utf8').split(':');
+  const [user, ...rest] = Buffer.from(auth ?? '', 'base64')
+    .toString('utf8')
+    .split(':');
   return user && rest.length > 0 ? { username: user, password: rest.join(':') } : undefined;
 }

@@ -194,7 +194,9 @@ function phaseOf(input: StatusInput, init: readonly ContainerStatus[], apps: rea
   if (verdict) return 'Failed';
   const policy = pod.spec?.restartPolicy ?? 'Always';
   const sidecars = new Set((pod.spec?.initContainers ?? []).filter(isSidecar).map(({ name }) => name));
-  const ends = apps.map((status) => status.state?.terminated ?? (status.state?.waiting && status.lastState?.terminated));
+  const ends = apps.map(
+    (status) => status.state?.terminated ?? (status.state?.waiting && status.lastState?.terminated),
+  );
   if (finished && pod.metadata.deletionTimestamp !== undefined && ends.some((end) => end !== undefined)) {
     return ends.every((end) => end?.exitCode === 0) ? 'Succeeded' : 'Failed';
   }

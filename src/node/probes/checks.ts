@@ -36,7 +36,12 @@ export interface HttpTarget {
   readonly headers: readonly (readonly [string, string])[];
 }
 
-export function httpTarget(action: HTTPGetAction, container: Container, pod: Pod, podIp: string): HttpTarget | undefined {
+export function httpTarget(
+  action: HTTPGetAction,
+  container: Container,
+  pod: Pod,
+  podIp: string,
+): HttpTarget | undefined {
   const port = portOf(container, action.port);
   if (port === undefined) return undefined;
   const loop = pod.spec?.hostNetwork ? '127.0.0.1' : podIp;
@@ -62,13 +67,19 @@ export function checkHttp(target: HttpTarget, timeoutMs: number, clock: Clock): 
     const url = `${target.secure ? 'https' : 'http'}://${host.includes(':') ? `[${host}]` : host}:${port}${path}`;
     const make = target.secure ? httpsRequest : httpRequest;
     const request = make(
-      { host, port, path, method: 'GET', headers, agent: false, ...(target.secure ? { rejectUnauthorized: false } : {}) },
+      {
+        host,
+        port,
+        path,
+        method: 'GET',
+        headers,
+        agent: false,
+        ...(target.secure ? { rejectUnauthorized: false } : {}),
+      },
       (response) => {
         void bodyOf(response).then((body) => {
           const status = response.statusCode ?? 0;
-          end(
-            status >= 200 && status < 400 ? success(body) : failure(`HTTP probe failed with statuscode: ${status}`),
-          );
+          end(status >= 200 && status < 400 ? success(body) : failure(`HTTP probe failed with statuscode: ${status}`));
         });
       },
     );

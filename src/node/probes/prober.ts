@@ -156,7 +156,9 @@ export class Prober {
     }
     if (tcpSocket) {
       const port = portOf(container.spec, tcpSocket.port);
-      return port === undefined ? unknownPort(tcpSocket.port) : checkTcp(tcpSocket.host || podIp, port, timeoutMs, clock);
+      return port === undefined
+        ? unknownPort(tcpSocket.port)
+        : checkTcp(tcpSocket.host || podIp, port, timeoutMs, clock);
     }
     if (grpc) return checkGrpc(podIp, grpc.port, grpc.service ?? '', timeoutMs, clock);
     return { outcome: 'unknown', output: `missing probe handler for ${pod.metadata.name}:${container.spec.name}` };

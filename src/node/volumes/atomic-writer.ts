@@ -3,7 +3,20 @@
  * timestamped directory that `..data` points to, and one rename swaps the link. User-visible names are links through
  * `..data`, as containers of Kubernetes know them.
  */
-import { chmod, chown, lstat, mkdir, mkdtemp, readdir, readFile, readlink, rename, rm, symlink, writeFile } from 'node:fs/promises';
+import {
+  chmod,
+  chown,
+  lstat,
+  mkdir,
+  mkdtemp,
+  readdir,
+  readFile,
+  readlink,
+  rename,
+  rm,
+  symlink,
+  writeFile,
+} from 'node:fs/promises';
 import { dirname, join, normalize } from 'node:path';
 
 export interface FilePayload {
@@ -27,7 +40,7 @@ export async function writePayload(
   for (const path of payload.keys()) checkPath(path);
   const old = await readlink(join(directory, DATA)).catch(() => undefined);
   if (old !== undefined && (await same(join(directory, old), payload))) return false;
-  const fresh = await mkdtemp(join(directory, '..'));
+  const fresh = await mkdtemp(`${directory}/..`);
   await chmod(fresh, 0o755);
   for (const [path, { data, mode }] of payload) {
     const target = join(fresh, path);
@@ -60,7 +73,9 @@ function checkPath(path: string): void {
 
 async function same(directory: string, payload: ReadonlyMap<string, FilePayload>): Promise<boolean> {
   try {
-    const present = (await readdir(directory, { recursive: true, withFileTypes: true })).filter((entry) => entry.isFile());
+    const present = (await readdir(directory, { recursive: true, withFileTypes: true })).filter((entry) =>
+      entry.isFile(),
+    );
     if (present.length !== payload.size) return false;
     for (const [path, { data }] of payload) {
       if (!(await readFile(join(directory, path))).equals(data)) return false;

@@ -52,7 +52,13 @@ export async function payloadOf(volume: Volume, context: PayloadContext): Promis
   const all: Payload = new Map();
   for (const source of projected.sources ?? []) {
     const files = source.configMap
-      ? await configMapFiles(source.configMap.name ?? '', source.configMap.items, source.configMap.optional, mode, context)
+      ? await configMapFiles(
+          source.configMap.name ?? '',
+          source.configMap.items,
+          source.configMap.optional,
+          mode,
+          context,
+        )
       : source.secret
         ? await secretFiles(source.secret.name ?? '', source.secret.items, source.secret.optional, mode, context)
         : source.downwardAPI

@@ -18,7 +18,9 @@ export async function sendLogs(
   const previous = query.get('previous') === 'true';
   const chosen = previous ? previousOf(instances) : instances[0];
   if (!chosen) {
-    const what = previous ? `previous terminated container "${name}" in pod "${pod.metadata.name}" not found` : waitingText(pod, name);
+    const what = previous
+      ? `previous terminated container "${name}" in pod "${pod.metadata.name}" not found`
+      : waitingText(pod, name);
     response.writeHead(400, { 'Content-Type': 'text/plain' }).end(what);
     return;
   }

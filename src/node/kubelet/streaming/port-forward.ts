@@ -27,7 +27,9 @@ export function servePortForward(request: IncomingMessage, socket: Duplex, head:
 
 /** `ws` refuses the slash in the protocol's name, so the header is kept from it and answered by hand. */
 function serveTunnel(request: IncomingMessage, socket: Duplex, head: Buffer, connect: ConnectPort): void {
-  const asked = String(request.headers['sec-websocket-protocol'] ?? '').split(',').map((one) => one.trim());
+  const asked = String(request.headers['sec-websocket-protocol'] ?? '')
+    .split(',')
+    .map((one) => one.trim());
   if (!asked.includes(TUNNEL)) {
     socket.end('HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n');
     return;

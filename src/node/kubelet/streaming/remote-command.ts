@@ -102,7 +102,9 @@ export function acceptSpdy(socket: Duplex, protocol: string | undefined): void {
 /** The newest protocol both know; undefined when there is none. */
 export function spdyProtocol(request: IncomingMessage, known: readonly string[]): string | undefined {
   const header = request.headers['x-stream-protocol-version'];
-  const asked = String(header ?? '').split(',').map((one) => one.trim());
+  const asked = String(header ?? '')
+    .split(',')
+    .map((one) => one.trim());
   return known.find((one) => asked.includes(one)) ?? (header === undefined ? known.at(-1) : undefined);
 }
 

@@ -47,12 +47,12 @@ export interface SpdySession {
 }
 
 /** Serves streams on an upgraded connection until either side closes it; `onClose` is called once. */
-export function serveSpdy(
-  socket: Duplex,
-  onStream: (stream: SpdyStream) => void,
-  onClose: () => void,
-): SpdySession {
-  const connection = library.connection.create(socket, { protocol: 'spdy', isServer: true, windowSize: RECEIVE_WINDOW });
+export function serveSpdy(socket: Duplex, onStream: (stream: SpdyStream) => void, onClose: () => void): SpdySession {
+  const connection = library.connection.create(socket, {
+    protocol: 'spdy',
+    isServer: true,
+    windowSize: RECEIVE_WINDOW,
+  });
   const { parser, window } = connection._spdyState;
   const parse = parser.parseKVs.bind(parser);
   parser.parseKVs = (buffer, callback) =>
