@@ -48,9 +48,7 @@ class Bucket {
   }
 
   list(namespace: string | undefined): readonly KubeObject[] {
-    this.sorted ??= [...this.objects]
-      .toSorted(([a], [b]) => (a < b ? -1 : 1))
-      .map(([, object]) => object);
+    this.sorted ??= [...this.objects].toSorted(([a], [b]) => (a < b ? -1 : 1)).map(([, object]) => object);
     return namespace === undefined
       ? this.sorted
       : this.sorted.filter((object) => object.metadata.namespace === namespace);
@@ -220,4 +218,3 @@ export class MemoryStore implements ObjectStore {
 
 const concerns = ({ bucket, namespace }: Subscription, { key }: StoreEvent) =>
   bucketOf(key.group, key.resource) === bucket && (namespace === undefined || key.namespace === namespace);
-

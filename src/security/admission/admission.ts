@@ -48,7 +48,8 @@ export class AdmissionChain {
   constructor(private readonly plugins: readonly AdmissionPlugin[]) {}
 
   admit(attributes: AdmissionAttributes, lookups: AdmissionLookups): void {
-    for (const plugin of this.plugins) if (plugin.admit && plugin.handles(attributes)) plugin.admit(attributes, lookups);
+    for (const plugin of this.plugins)
+      if (plugin.admit && plugin.handles(attributes)) plugin.admit(attributes, lookups);
   }
 
   validate(attributes: AdmissionAttributes, lookups: AdmissionLookups): void {

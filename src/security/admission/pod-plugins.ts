@@ -89,7 +89,10 @@ const SYSTEM_PRIORITIES: Readonly<Record<string, number>> = {
   'system-cluster-critical': 2_000_000_000,
 };
 
-function priorityClass(name: string, lookups: AdmissionLookups): { value: number; policy?: NonNullable<PodSpec['preemptionPolicy']> } | undefined {
+function priorityClass(
+  name: string,
+  lookups: AdmissionLookups,
+): { value: number; policy?: NonNullable<PodSpec['preemptionPolicy']> } | undefined {
   const system = SYSTEM_PRIORITIES[name];
   const found = lookups.get('scheduling.k8s.io', 'priorityclasses', '', name) as PriorityClass | undefined;
   if (found === undefined) return system === undefined ? undefined : { value: system };
@@ -112,7 +115,10 @@ export const priorityAdmission: AdmissionPlugin = {
       const fallback = globalDefault(lookups);
       if (fallback) {
         spec.priorityClassName = fallback.metadata?.name ?? '';
-        resolved = { value: fallback.value, ...(fallback.preemptionPolicy ? { policy: fallback.preemptionPolicy } : {}) };
+        resolved = {
+          value: fallback.value,
+          ...(fallback.preemptionPolicy ? { policy: fallback.preemptionPolicy } : {}),
+        };
       }
     }
     if (spec.priority !== undefined && spec.priority !== resolved.value) {

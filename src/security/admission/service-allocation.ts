@@ -155,7 +155,12 @@ export class ServiceAllocation implements AdmissionPlugin {
   private checkRequestedAddress(address: string, id: string, name: string, lookups: AdmissionLookups): void {
     const number = parseIpv4(address);
     if (number === undefined) {
-      throw refuse(name, 'spec.clusterIPs', [address], 'failed to allocate IP ' + address + ': not a valid IPv4 address');
+      throw refuse(
+        name,
+        'spec.clusterIPs',
+        [address],
+        'failed to allocate IP ' + address + ': not a valid IPv4 address',
+      );
     }
     const { first, size } = this.range;
     if (number <= first || number >= first + size - 1) {
@@ -197,7 +202,11 @@ export class ServiceAllocation implements AdmissionPlugin {
       const found = offset === 10 ? undefined : isFree(offset);
       if (found) return found;
     }
-    throw new ApiError(500, 'InternalError', `Internal error occurred: failed to allocate a serviceIP for ${name}: range is full`);
+    throw new ApiError(
+      500,
+      'InternalError',
+      `Internal error occurred: failed to allocate a serviceIP for ${name}: range is full`,
+    );
   }
 
   private allocatePorts(
@@ -235,7 +244,12 @@ export class ServiceAllocation implements AdmissionPlugin {
     const { from, to } = this.options.nodePorts;
     const value = port.nodePort ?? 0;
     if (value < from || value > to) {
-      throw refuse(name, field, value, `provided port is not in the valid range. The range of valid ports is ${from}-${to}`);
+      throw refuse(
+        name,
+        field,
+        value,
+        `provided port is not in the valid range. The range of valid ports is ${from}-${to}`,
+      );
     }
     const claim = portClaim(port);
     if (taken.has(claim) || this.holder(this.index.ports, claim, 'ports', id, lookups) !== undefined) {
@@ -267,7 +281,11 @@ export class ServiceAllocation implements AdmissionPlugin {
       if (usable(candidate)) return candidate;
     }
     for (let candidate = from; candidate <= to; candidate++) if (usable(candidate)) return candidate;
-    throw new ApiError(500, 'InternalError', `Internal error occurred: failed to allocate a nodePort for ${name}: range is full`);
+    throw new ApiError(
+      500,
+      'InternalError',
+      `Internal error occurred: failed to allocate a nodePort for ${name}: range is full`,
+    );
   }
 }
 
@@ -288,14 +306,17 @@ function checkFamilies(spec: ServiceSpec, name: string): void {
       {
         type: 'FieldValueInvalid',
         field: 'spec.ipFamilyPolicy',
-        message:
-          'Invalid value: "RequireDualStack": this cluster is not configured for dual-stack services',
+        message: 'Invalid value: "RequireDualStack": this cluster is not configured for dual-stack services',
       },
     ]);
   }
 }
 
 function refuse(name: string, field: string, value: unknown, why: string): ApiError {
-  const error: FieldError = { type: 'FieldValueInvalid', field, message: `Invalid value: ${JSON.stringify(value)}: ${why}` };
+  const error: FieldError = {
+    type: 'FieldValueInvalid',
+    field,
+    message: `Invalid value: ${JSON.stringify(value)}: ${why}`,
+  };
   return invalid({ group: '', kind: 'Service' }, name, [error]);
 }

@@ -56,8 +56,7 @@ export function groupAuthorizer(groups: readonly string[]): Authorizer {
 }
 
 const PUBLIC_PATHS = new Set(['/healthz', '/livez', '/readyz', '/version', '/version/']);
-const isPublic = (path: string) =>
-  PUBLIC_PATHS.has(path) || /^\/(?:healthz|livez|readyz)\//.test(path);
+const isPublic = (path: string) => PUBLIC_PATHS.has(path) || /^\/(?:healthz|livez|readyz)\//.test(path);
 const isDiscovery = (path: string) => /^\/(?:api|apis|openapi)(?:\/|$)/.test(path);
 
 /** What upstream's `system:public-info-viewer` and `system:discovery` grant. */

@@ -74,7 +74,11 @@ export async function startCluster(options: { readonly anonymous?: boolean } = {
         const child = execFile(
           path,
           ['--cache-dir', join(home, 'cache', path.slice(-4)), ...args],
-          { env: { PATH: '/usr/bin:/bin', HOME: home, KUBECONFIG: join(home, 'config') }, timeout: 30_000, maxBuffer: 1e8 },
+          {
+            env: { PATH: '/usr/bin:/bin', HOME: home, KUBECONFIG: join(home, 'config') },
+            timeout: 30_000,
+            maxBuffer: 1e8,
+          },
           (error, stdout, stderr) => resolve({ code: error ? Number(error.code ?? 1) || 1 : 0, stdout, stderr }),
         );
         child.stdin?.end(input ?? '');

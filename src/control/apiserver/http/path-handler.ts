@@ -62,7 +62,13 @@ export class PathHandler {
         return this.health(request, response, first, rest[0], url.searchParams);
       case 'metrics':
         if (!this.deps.metricsText) throw notFoundPath();
-        return sendText(request, response, 200, await this.deps.metricsText(), 'text/plain; version=0.0.4; charset=utf-8');
+        return sendText(
+          request,
+          response,
+          200,
+          await this.deps.metricsText(),
+          'text/plain; version=0.0.4; charset=utf-8',
+        );
       case 'api':
       case 'apis':
         return this.discovery(request, response, first, rest);
@@ -78,7 +84,18 @@ export class PathHandler {
       .groups()
       .filter(({ group }) => group !== '')
       .flatMap(({ group, versions }) => [`/apis/${group}`, ...versions.map((version) => `/apis/${group}/${version}`)]);
-    return ['/api', '/api/v1', '/apis', ...groups, '/healthz', '/livez', '/openapi/v2', '/openapi/v3', '/readyz', '/version'];
+    return [
+      '/api',
+      '/api/v1',
+      '/apis',
+      ...groups,
+      '/healthz',
+      '/livez',
+      '/openapi/v2',
+      '/openapi/v3',
+      '/readyz',
+      '/version',
+    ];
   }
 
   private async discovery(
@@ -130,7 +147,8 @@ export class PathHandler {
   ): Promise<void> {
     const excluded = new Set(query.getAll('exclude'));
     const checks = (this.deps.health ?? []).filter(
-      ({ name, live }) => (endpoint !== 'livez' || live) && (only === undefined || name === only) && !excluded.has(name),
+      ({ name, live }) =>
+        (endpoint !== 'livez' || live) && (only === undefined || name === only) && !excluded.has(name),
     );
     if (only !== undefined && only !== 'ping' && checks.length === 0) throw notFoundPath();
     const lines = ['[+]ping ok'];

@@ -43,19 +43,19 @@ export function parseResourcePath(path: string): ResourcePath | undefined {
   }
   const [resource = '', name = '', subresource = ''] = at;
   const proxied = tail.slice(3);
-  return { group, version, resource, namespace, name, subresource, rest: proxied.length ? `/${proxied.join('/')}` : '' };
+  return {
+    group,
+    version,
+    resource,
+    namespace,
+    name,
+    subresource,
+    rest: proxied.length ? `/${proxied.join('/')}` : '',
+  };
 }
 
 export type ApiVerb =
-  | 'get'
-  | 'list'
-  | 'watch'
-  | 'create'
-  | 'update'
-  | 'patch'
-  | 'delete'
-  | 'deletecollection'
-  | 'connect';
+  'get' | 'list' | 'watch' | 'create' | 'update' | 'patch' | 'delete' | 'deletecollection' | 'connect';
 
 const CONNECTED = new Set(['exec', 'attach', 'portforward', 'proxy']);
 
@@ -80,7 +80,8 @@ export function verbOf(method: string, path: ResourcePath, query: URLSearchParam
   }
 }
 
-export const isTrue = (value: string | null) => value !== null && !['0', 'false', 'f', 'F', 'FALSE', 'False'].includes(value);
+export const isTrue = (value: string | null) =>
+  value !== null && !['0', 'false', 'f', 'F', 'FALSE', 'False'].includes(value);
 const isWatch = (query: URLSearchParams) => isTrue(query.get('watch'));
 
 /** The verb that authorization knows: connecting is judged by its HTTP method, as upstream. */

@@ -2,13 +2,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Clock } from '../../../base/clock.js';
 import { uuid, type Random } from '../../../base/random.js';
-import {
-  badRequest,
-  methodNotAllowed,
-  notFoundPath,
-  tooLarge,
-  unsupportedMediaType,
-} from '../../../api/errors.js';
+import { badRequest, methodNotAllowed, notFoundPath, tooLarge, unsupportedMediaType } from '../../../api/errors.js';
 import { mediaTypeOf } from '../../../api/body.js';
 import type { KubeObject } from '../../../api/object.js';
 import { apiVersionOf } from '../../../api/resource.js';
@@ -137,7 +131,12 @@ export class ResourceHandler {
       if (!known) throw notFoundPath();
       if (!known.verbs.includes('get')) throw methodNotAllowed();
     } else if (!info.verbs.includes('get')) throw methodNotAllowed();
-    const object = await this.deps.reads.get(info, path.namespace, path.name, query.get('resourceVersion') ?? undefined);
+    const object = await this.deps.reads.get(
+      info,
+      path.namespace,
+      path.name,
+      query.get('resourceVersion') ?? undefined,
+    );
     const view = subresource === 'scale' ? toScale(info, object) : object;
     await this.sendObject(request, response, 200, info, view, shown, query);
   }
@@ -188,7 +187,9 @@ export class ResourceHandler {
     if (!info.verbs.includes('list')) throw methodNotAllowed();
     const shown = negotiate(request.headers.accept);
     if (query.get('sendInitialEvents') !== null) {
-      throw badRequest('ListOptions.meta.k8s.io "" is invalid: sendInitialEvents: Forbidden: sendInitialEvents is forbidden for list');
+      throw badRequest(
+        'ListOptions.meta.k8s.io "" is invalid: sendInitialEvents: Forbidden: sendInitialEvents is forbidden for list',
+      );
     }
     const shape = [info.group, info.resource, path.namespace, query.get('labelSelector'), query.get('fieldSelector')];
     const result = await this.deps.reads.list(info, {
@@ -306,15 +307,17 @@ function patchKind(contentType: string): PatchKind {
   const kind = PATCH_KINDS[contentType];
   if (kind !== undefined) return kind;
   const known = Object.keys(PATCH_KINDS).join(', ');
-  throw unsupportedMediaType(`the body of the request was in an unknown format - accepted media types include: ${known}`);
+  throw unsupportedMediaType(
+    `the body of the request was in an unknown format - accepted media types include: ${known}`,
+  );
 }
 
 /** Upstream names the manager after the program in User-Agent. */
-const managerOf = (request: IncomingMessage) => (request.headers['user-agent'] ?? 'unknown').split('/', 1)[0] ?? 'unknown';
+const managerOf = (request: IncomingMessage) =>
+  (request.headers['user-agent'] ?? 'unknown').split('/', 1)[0] ?? 'unknown';
 
 /** The id of a write: the client's if it sent a UUID, so that its own retry is the same write. */
 export function requestId(request: IncomingMessage, random: Random): string {
   const given = request.headers['x-request-id'];
   return typeof given === 'string' && /^[0-9a-f-]{36}$/i.test(given) ? given : uuid(random);
 }
-

@@ -33,7 +33,8 @@ export async function sendBytes(
   response.setHeader('Content-Type', options.contentType ?? 'application/json');
   response.setHeader('Cache-Control', 'no-cache, private');
   for (const [name, value] of Object.entries(options.headers ?? {})) response.setHeader(name, value);
-  if (options.warnings && options.warnings.length > 0) response.setHeader('Warning', options.warnings.map(warningHeader));
+  if (options.warnings && options.warnings.length > 0)
+    response.setHeader('Warning', options.warnings.map(warningHeader));
   let body = bytes;
   if (bytes.length >= GZIP_FROM_BYTES && /\bgzip\b/.test(String(request.headers['accept-encoding'] ?? ''))) {
     body = await compress(bytes, { level: constants.Z_BEST_SPEED });

@@ -105,9 +105,7 @@ export class ApiServer implements Service {
 
   async start(): Promise<void> {
     const { tls, port, host } = this.options;
-    const server = tls
-      ? createHttps({ ...tls, requestCert: true, rejectUnauthorized: false })
-      : createHttp();
+    const server = tls ? createHttps({ ...tls, requestCert: true, rejectUnauthorized: false }) : createHttp();
     // Watches and uploads outlive any fixed request timeout; slow headers do not.
     server.requestTimeout = 0;
     server.keepAliveTimeout = 120_000;
@@ -160,7 +158,8 @@ export class ApiServer implements Service {
 
   private async answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const { extension } = this.deps;
-    if (extension && (await extension.handleOpen(request, response, new URL(request.url ?? '/', 'https://localhost')))) return;
+    if (extension && (await extension.handleOpen(request, response, new URL(request.url ?? '/', 'https://localhost'))))
+      return;
     const { url, user, target } = await this.route(request);
     if (!target) {
       if (extension && (await extension.handle(request, response, url))) return;
@@ -174,7 +173,16 @@ export class ApiServer implements Service {
     }
     const info = this.deps.registry.find(path.group, path.version, path.resource);
     if (!info) throw notFoundPath();
-    const call = { request, response, query: url.searchParams, user, path, verb, info, id: requestId(request, this.deps.random) };
+    const call = {
+      request,
+      response,
+      query: url.searchParams,
+      user,
+      path,
+      verb,
+      info,
+      id: requestId(request, this.deps.random),
+    };
     if (verb === 'create' && isReview(info)) await handleReview(call, this.deps.authorizer, this.deps.authenticator);
     else await this.resources.handle(call);
   }
@@ -219,7 +227,8 @@ export class ApiServer implements Service {
   }
 
   private async authenticate(request: IncomingMessage): Promise<UserInfo> {
-    if (this.options.insecureUser && !this.options.tls && !request.headers.authorization) return this.options.insecureUser;
+    if (this.options.insecureUser && !this.options.tls && !request.headers.authorization)
+      return this.options.insecureUser;
     const socket = request.socket as Partial<TLSSocket>;
     const certificate = socket.authorized === true ? subjectOf(socket.getPeerCertificate?.()) : undefined;
     const bearerToken = bearerTokenOf(request.headers.authorization);

@@ -59,7 +59,9 @@ function checkInitialEvents({ sendInitialEvents, resourceVersionMatch }: WatchSt
     );
   }
   if (sendInitialEvents === undefined && resourceVersionMatch) {
-    throw refuse('resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided');
+    throw refuse(
+      'resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided',
+    );
   }
 }
 

@@ -25,7 +25,8 @@ export interface DescribedPath {
   readonly operations: readonly Operation[];
 }
 
-export const groupRoot = (group: string, version: string) => (group === '' ? `/api/${version}` : `/apis/${group}/${version}`);
+export const groupRoot = (group: string, version: string) =>
+  group === '' ? `/api/${version}` : `/apis/${group}/${version}`;
 
 export function describedPaths(infos: readonly ResourceInfo[]): DescribedPath[] {
   return infos.flatMap((info) => {

@@ -50,13 +50,20 @@ export const OPENAPI_V2_MESSAGES: INamespace = {
               },
             },
             ParametersItem: { fields: one(['parameter', 'Parameter', 1]) },
-            Parameter: { fields: one(['bodyParameter', 'BodyParameter', 1], ['nonBodyParameter', 'NonBodyParameter', 2]) },
+            Parameter: {
+              fields: one(['bodyParameter', 'BodyParameter', 1], ['nonBodyParameter', 'NonBodyParameter', 2]),
+            },
             BodyParameter: {
               fields: one(['name', 'string', 2], ['in', 'string', 3], ['required', 'bool', 4], ['schema', 'Schema', 5]),
             },
             NonBodyParameter: { fields: one(['queryParameterSubSchema', 'QueryParameterSubSchema', 3]) },
             QueryParameterSubSchema: {
-              fields: one(['in', 'string', 2], ['name', 'string', 4], ['type', 'string', 6], ['uniqueItems', 'bool', 19]),
+              fields: one(
+                ['in', 'string', 2],
+                ['name', 'string', 4],
+                ['type', 'string', 6],
+                ['uniqueItems', 'bool', 19],
+              ),
             },
             Responses: { fields: many(['responseCode', 'NamedResponseValue', 1]) },
             NamedResponseValue: namedPair('ResponseValue'),

@@ -34,7 +34,12 @@ function operationDocument({ info }: DescribedPath, operation: Operation): Recor
   const schema = { $ref: V2_REF + schemaName };
   const parameters: Record<string, unknown>[] = isWrite(operation)
     ? [
-        { name: 'body', in: 'body', required: true, schema: operation.method === 'patch' ? { type: 'object' } : schema },
+        {
+          name: 'body',
+          in: 'body',
+          required: true,
+          schema: operation.method === 'patch' ? { type: 'object' } : schema,
+        },
         ...WRITE_PARAMETERS.map((name) => ({ name, in: 'query', type: 'string', uniqueItems: true })),
       ]
     : [];

@@ -3,7 +3,15 @@ import { createHash } from 'node:crypto';
 import { notFoundPath } from '../../../api/errors.js';
 import type { KindRegistry } from '../../../api/schema/registry.js';
 import type { OpenApiSchema } from '../../../api/schema/schema.js';
-import { describedPaths, groupRoot, isWrite, PATCH_TYPES, WRITE_PARAMETERS, type DescribedPath, type Operation } from './paths.js';
+import {
+  describedPaths,
+  groupRoot,
+  isWrite,
+  PATCH_TYPES,
+  WRITE_PARAMETERS,
+  type DescribedPath,
+  type Operation,
+} from './paths.js';
 
 const REF = '#/components/schemas/';
 

@@ -154,7 +154,11 @@ export class NodeProxy {
     const container = chooseContainer(pod, query.get('container') ?? '');
     query.delete('container');
     // kubelets call the streams input, output and error.
-    for (const [ours, theirs] of [['stdin', 'input'], ['stdout', 'output'], ['stderr', 'error']] as const) {
+    for (const [ours, theirs] of [
+      ['stdin', 'input'],
+      ['stdout', 'output'],
+      ['stderr', 'error'],
+    ] as const) {
       const value = query.get(ours);
       query.delete(ours);
       if (value !== null && value !== 'false' && value !== '0') query.set(theirs, '1');
@@ -165,7 +169,8 @@ export class NodeProxy {
   }
 
   private kubelet(nodeName: string, path: string): Destination {
-    const node = this.deps.store.get({ group: '', resource: 'nodes', namespace: '', name: nodeName }) as Node | undefined;
+    const node = this.deps.store.get({ group: '', resource: 'nodes', namespace: '', name: nodeName }) as
+      Node | undefined;
     if (!node) throw notFound(NODES, nodeName);
     const address = node.status?.addresses?.find(({ type }) => type === 'InternalIP')?.address;
     if (!address) throw new ApiError(500, 'InternalError', `no preferred addresses found; known addresses: []`);
@@ -179,7 +184,10 @@ export class NodeProxy {
     const host = pod.status?.podIP;
     if (!host) throw badRequest('address not allowed');
     const declared = pod.spec?.containers.flatMap(({ ports }) => ports ?? []) ?? [];
-    const port = portText === '' ? declared[0]?.containerPort : (declared.find((entry) => entry.name === portText)?.containerPort ?? Number(portText));
+    const port =
+      portText === ''
+        ? declared[0]?.containerPort
+        : (declared.find((entry) => entry.name === portText)?.containerPort ?? Number(portText));
     if (!port) throw badRequest(`no port ${JSON.stringify(portText)} found in pod`);
     return { host, port, path: `${path.rest || '/'}${url.search}`, open: openPlain };
   }
@@ -189,7 +197,8 @@ export class NodeProxy {
     const service = this.deps.reads.present(SERVICES, path.namespace, name) as Service;
     const port = servicePort(service, portText);
     const unavailable = (why: string) => new ApiError(503, 'ServiceUnavailable', why);
-    if (!port) throw unavailable(`no service port ${JSON.stringify(portText)} found for service ${JSON.stringify(name)}`);
+    if (!port)
+      throw unavailable(`no service port ${JSON.stringify(portText)} found for service ${JSON.stringify(name)}`);
     const slices = this.deps.store.list('discovery.k8s.io', 'endpointslices', path.namespace) as readonly KubeObject[];
     for (const slice of slices as unknown as readonly EndpointSlice[]) {
       if (slice.metadata?.labels?.['kubernetes.io/service-name'] !== name) continue;

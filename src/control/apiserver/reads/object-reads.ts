@@ -54,7 +54,8 @@ interface Token {
 }
 
 const positionOf = ({ metadata }: KubeObject) => `${metadata.namespace ?? ''}\u0000${metadata.name ?? ''}`;
-const encodeToken = (token: Token) => Buffer.from(JSON.stringify({ v: 'meta.k8s.io/v1', ...token })).toString('base64url');
+const encodeToken = (token: Token) =>
+  Buffer.from(JSON.stringify({ v: 'meta.k8s.io/v1', ...token })).toString('base64url');
 
 function decodeToken(text: string): Token {
   try {
@@ -184,7 +185,12 @@ export class ObjectReads {
   private page(items: readonly KubeObject[], revision: Revision, from: number, request: ListRequest): ListResult {
     const rest = items.length - from;
     if (request.limit <= 0 || rest <= request.limit) {
-      return { items: from === 0 ? items : items.slice(from), revision, continueToken: undefined, remaining: undefined };
+      return {
+        items: from === 0 ? items : items.slice(from),
+        revision,
+        continueToken: undefined,
+        remaining: undefined,
+      };
     }
     this.remember(`${revision} ${request.shape}`, items);
     const chunk = items.slice(from, from + request.limit);
@@ -244,9 +250,6 @@ function checkVersionMatch({ resourceVersion, resourceVersionMatch, continueToke
     );
   }
   if (resourceVersionMatch === 'Exact' && resourceVersion === '0') {
-    throw refuse(
-      'Forbidden: resourceVersionMatch "exact" is forbidden for resourceVersion "0"',
-      'FieldValueForbidden',
-    );
+    throw refuse('Forbidden: resourceVersionMatch "exact" is forbidden for resourceVersion "0"', 'FieldValueForbidden');
   }
 }

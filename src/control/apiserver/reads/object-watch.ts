@@ -23,7 +23,8 @@ export interface WatchStart {
   readonly from: Revision | undefined;
 }
 
-export const goneError = (error: RevisionGone) => expired(`too old resource version: ${error.requested} (${error.oldest})`);
+export const goneError = (error: RevisionGone) =>
+  expired(`too old resource version: ${error.requested} (${error.oldest})`);
 
 /** What a change means to a watch with a selection: objects enter and leave it. */
 export function selectedType({ type, object, previous }: StoreEvent, selection: Selection): WatchEventType | undefined {

@@ -47,7 +47,8 @@ export const ageOf = (object: KubeObject, nowMs: number) => sinceText(object.met
 
 export const AGE: Column = { name: 'Age', value: ({ object, nowMs }) => ageOf(object, nowMs) };
 
-export const orNone = (values: readonly string[] | undefined) => (values && values.length > 0 ? values.join(',') : '<none>');
+export const orNone = (values: readonly string[] | undefined) =>
+  values && values.length > 0 ? values.join(',') : '<none>';
 
 /** `a=b,c in (d,e)` as kubectl prints selectors. */
 export function selectorText(selector: DeepReadonly<LabelSelector> | undefined): string {

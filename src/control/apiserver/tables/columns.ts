@@ -23,7 +23,11 @@ interface Templated {
 }
 const CONTAINERS: readonly Column[] = [
   col<Templated>('Containers', ({ spec }) => orNone(spec?.template?.spec?.containers.map(({ name }) => name)), wide),
-  col<Templated>('Images', ({ spec }) => orNone(spec?.template?.spec?.containers.map(({ image }) => image ?? '')), wide),
+  col<Templated>(
+    'Images',
+    ({ spec }) => orNone(spec?.template?.spec?.containers.map(({ image }) => image ?? '')),
+    wide,
+  ),
 ];
 const SELECTOR = col<{ spec?: { selector?: Parameters<typeof selectorText>[0] } }>(
   'Selector',
@@ -87,7 +91,12 @@ function endpointsText({ subsets }: core.Endpoints): string {
   return shortList(all, 3);
 }
 const slicePorts = ({ ports }: discovery.EndpointSlice) =>
-  ports?.length ? shortList(ports.map(({ port }) => (port === undefined ? '*' : String(port))), 3) : '<unset>';
+  ports?.length
+    ? shortList(
+        ports.map(({ port }) => (port === undefined ? '*' : String(port))),
+        3,
+      )
+    : '<unset>';
 
 // Workloads
 
@@ -120,7 +129,8 @@ const ACCESS: Readonly<Record<string, string>> = {
   ReadWriteMany: 'RWX',
   ReadWriteOncePod: 'RWOP',
 };
-const accessText = (modes: readonly string[] | undefined) => (modes ?? []).map((mode) => ACCESS[mode] ?? mode).join(',');
+const accessText = (modes: readonly string[] | undefined) =>
+  (modes ?? []).map((mode) => ACCESS[mode] ?? mode).join(',');
 function eventSource({ source, reportingComponent }: core.Event): string {
   const component = source?.component || reportingComponent || '';
   return source?.host ? `${component}, ${source.host}` : component;
@@ -252,7 +262,12 @@ export const COLUMNS: Readonly<Record<string, readonly Column[]>> = {
     col<discovery.EndpointSlice>('AddressType', ({ addressType }) => addressType),
     col('Ports', slicePorts),
     col<discovery.EndpointSlice>('Endpoints', ({ endpoints }) =>
-      endpoints?.length ? shortList(endpoints.flatMap(({ addresses }) => addresses), 3) : '<unset>',
+      endpoints?.length
+        ? shortList(
+            endpoints.flatMap(({ addresses }) => addresses),
+            3,
+          )
+        : '<unset>',
     ),
     AGE,
   ],
@@ -313,7 +328,10 @@ export const COLUMNS: Readonly<Record<string, readonly Column[]>> = {
       spec?.volumeName ? accessText(status?.accessModes) : '',
     ),
     col<core.PersistentVolumeClaim>('StorageClass', ({ spec }) => spec?.storageClassName ?? ''),
-    col<core.PersistentVolumeClaim>('VolumeAttributesClass', ({ spec }) => spec?.volumeAttributesClassName ?? '<unset>'),
+    col<core.PersistentVolumeClaim>(
+      'VolumeAttributesClass',
+      ({ spec }) => spec?.volumeAttributesClassName ?? '<unset>',
+    ),
     AGE,
     col<core.PersistentVolumeClaim>('VolumeMode', ({ spec }) => spec?.volumeMode ?? '<unset>', wide),
   ],

@@ -34,7 +34,8 @@ class RestartCount {
 }
 
 const isSidecar = (pod: Pod, name: string) =>
-  pod.spec?.initContainers?.some((container) => container.name === name && container.restartPolicy === 'Always') === true;
+  pod.spec?.initContainers?.some((container) => container.name === name && container.restartPolicy === 'Always') ===
+  true;
 
 /** The reason that a pod's init containers give it; undefined when they are through. */
 function initReason(pod: Pod): string | undefined {
@@ -69,7 +70,8 @@ export function summarizePod(pod: Pod, nowMs: number): PodSummary {
   }
   const initializing = initReason(pod);
   let restarts = initRestarts;
-  const initialized = status?.conditions?.some(({ type, status: is }) => type === 'Initialized' && is === 'True') === true;
+  const initialized =
+    status?.conditions?.some(({ type, status: is }) => type === 'Initialized' && is === 'True') === true;
   if (initializing !== undefined) reason = initializing;
   if (initializing === undefined || initialized) {
     restarts = sidecarRestarts;

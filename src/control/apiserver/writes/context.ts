@@ -91,7 +91,9 @@ function requireKind(info: KindInfo, value: Record<string, unknown>): void {
 export function decodeBody(context: WriteContext, info: KindInfo = context.info): KubeObject {
   const body = bodyOf(context);
   if (body === undefined || typeof body.value !== 'object' || body.value === null || Array.isArray(body.value)) {
-    throw badRequest(`${info.kind} in version "${info.version}" cannot be handled as a ${info.kind}: an object is required`);
+    throw badRequest(
+      `${info.kind} in version "${info.version}" cannot be handled as a ${info.kind}: an object is required`,
+    );
   }
   requireKind(info, body.value as Record<string, unknown>);
   const { object, warnings } = decodeObject(info, body.value, context.request.fieldValidation, body.duplicates);
@@ -111,8 +113,6 @@ export function checkPlace({ request, info }: WriteContext, object: KubeObject):
   if (request.name === '' || request.verb === 'create') return;
   if (metadata.name === undefined || metadata.name === '') metadata.name = request.name;
   else if (metadata.name !== request.name) {
-    throw badRequest(
-      `the name of the object (${metadata.name}) does not match the name on the URL (${request.name})`,
-    );
+    throw badRequest(`the name of the object (${metadata.name}) does not match the name on the URL (${request.name})`);
   }
 }

@@ -128,7 +128,8 @@ function graceOf(info: ResourceInfo, object: KubeObject, requested: number | und
 
 function finalizersAfter(present: KubeObject, { propagationPolicy, orphanDependents }: DeleteParameters): string[] {
   const before = present.metadata.finalizers ?? [];
-  const policy = propagationPolicy ?? (orphanDependents === true ? 'Orphan' : orphanDependents === false ? 'Background' : '');
+  const policy =
+    propagationPolicy ?? (orphanDependents === true ? 'Orphan' : orphanDependents === false ? 'Background' : '');
   if (policy === '') return before;
   const kept = before.filter((finalizer) => finalizer !== ORPHAN && finalizer !== FOREGROUND);
   if (policy === 'Orphan') kept.push(ORPHAN);

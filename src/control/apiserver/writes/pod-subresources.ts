@@ -57,13 +57,21 @@ export function bindPod(context: WriteContext): Outcome {
   if (!pod?.spec) throw notFound(pods, name);
   const { uid, resourceVersion } = binding.metadata ?? {};
   if (uid && uid !== pod.metadata?.uid) {
-    throw conflict(pods, name, `Precondition failed: UID in precondition: ${uid}, UID in object meta: ${pod.metadata?.uid}`);
+    throw conflict(
+      pods,
+      name,
+      `Precondition failed: UID in precondition: ${uid}, UID in object meta: ${pod.metadata?.uid}`,
+    );
   }
   if (resourceVersion && resourceVersion !== pod.metadata?.resourceVersion) {
     throw conflict(pods, name, 'Precondition failed: ResourceVersion in precondition does not match');
   }
   if (pod.metadata?.deletionTimestamp) {
-    throw conflict({ group: '', resource: 'pods/binding' }, name, `pod ${name} is being deleted, cannot be assigned to a host`);
+    throw conflict(
+      { group: '', resource: 'pods/binding' },
+      name,
+      `pod ${name} is being deleted, cannot be assigned to a host`,
+    );
   }
   if (pod.spec.nodeName) {
     throw conflict(
@@ -129,7 +137,8 @@ export function evictPod(context: WriteContext): Outcome {
   const pods = podsInfo(context);
   const eviction = decoded(context, 'policy', 'v1', 'Eviction') as unknown as Eviction;
   const { metadata } = eviction;
-  if (metadata?.name && metadata.name !== request.name) throw badRequest('name in URL does not match name in Eviction object');
+  if (metadata?.name && metadata.name !== request.name)
+    throw badRequest('name in URL does not match name in Eviction object');
   const key = keyOf(pods, request.namespace, request.name);
   const pod = transaction.get(key) as Pod | undefined;
   if (!pod) throw notFound(pods, request.name);
