@@ -49,7 +49,7 @@ const amount = (name: string, quantity: string | number) =>
 
 /** App containers and sidecars add up; plain init containers count by their maximum. cpu in thousandths. */
 export function requestOf(pod: Pod, name: string): number {
-  const { containers = [], initContainers = [], overhead = {} } = pod.spec ?? { containers: [] };
+  const { containers, initContainers = [], overhead = {} } = pod.spec ?? { containers: [] };
   const of = (container: (typeof containers)[number]) => {
     const quantity = container.resources?.requests?.[name] ?? container.resources?.limits?.[name];
     return quantity === undefined ? 0 : amount(name, quantity);

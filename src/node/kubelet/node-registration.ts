@@ -244,6 +244,6 @@ export class NodeRegistration implements Service {
 /** The parts of a status whose change is worth a write of its own. */
 function steady(status: NodeStatus): unknown {
   const { addresses, capacity, allocatable, daemonEndpoints, nodeInfo, images = [] } = status;
-  const conditions = (status.conditions ?? []).map(({ lastHeartbeatTime: _, ...rest }) => rest);
+  const conditions = (status.conditions ?? []).map((condition) => ({ ...condition, lastHeartbeatTime: '' }));
   return { addresses, capacity, allocatable, daemonEndpoints, nodeInfo, images, conditions };
 }

@@ -33,7 +33,7 @@ export const isSidecar = (spec: ContainerSpec) => spec.restartPolicy === 'Always
 
 /** Init containers and sidecars in their order, then app containers, then ephemeral ones. */
 export function podContainers(pod: Pod): PodContainer[] {
-  const { initContainers = [], containers = [], ephemeralContainers = [] } = pod.spec ?? { containers: [] };
+  const { initContainers = [], containers, ephemeralContainers = [] } = pod.spec ?? { containers: [] };
   return [
     ...initContainers.map((spec) => ({ spec, kind: isSidecar(spec) ? ('sidecar' as const) : ('init' as const) })),
     ...containers.map((spec) => ({ spec, kind: 'app' as const })),
@@ -69,7 +69,7 @@ export function isTerminalPhase(phase: string | undefined): boolean {
 export function qosClassOf(pod: Pod): 'BestEffort' | 'Burstable' | 'Guaranteed' {
   let any = false;
   let guaranteed = true;
-  const { initContainers = [], containers = [] } = pod.spec ?? { containers: [] };
+  const { initContainers = [], containers } = pod.spec ?? { containers: [] };
   for (const { resources } of [...initContainers, ...containers]) {
     for (const resource of ['cpu', 'memory']) {
       const limit = resources?.limits?.[resource];

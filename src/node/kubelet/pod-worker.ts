@@ -99,7 +99,7 @@ export class PodWorker {
       await this.report(state, status);
     }
     for (const action of plan.actions) await this.act(state, action);
-    for (const id of [...this.lastWords.keys()]) {
+    for (const id of this.lastWords.keys()) {
       if (!observed.containers.some((one) => one.id === id) && this.lastWords.size > 1_000) this.lastWords.delete(id);
     }
     if (plan.actions.some(({ type }) => type !== 'note-backoff')) this.deps.again(state.uid);

@@ -61,7 +61,7 @@ export function resourceField(
   facts: DownwardFacts,
 ): string {
   const name = selector.containerName ?? containerName;
-  const { containers = [], initContainers = [] } = pod.spec ?? { containers: [] };
+  const { containers, initContainers = [] } = pod.spec ?? { containers: [] };
   const container = [...containers, ...initContainers].find((one) => one.name === name);
   if (!container) throw new DownwardError(`container ${name} not found`);
   const [kind, ...rest] = selector.resource.split('.');

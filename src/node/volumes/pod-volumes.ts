@@ -162,7 +162,7 @@ async function hostPath({ path, type = '' }: HostPathVolumeSource): Promise<stri
       if (!found?.isBlockDevice()) throw refuse('block device');
       return path;
     default:
-      throw new VolumeError(`${type} is an invalid volume type`);
+      throw new VolumeError(`${String(type)} is an invalid volume type`);
   }
 }
 
