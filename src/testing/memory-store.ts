@@ -209,7 +209,7 @@ export class MemoryStore implements ObjectStore {
       const dropped = this.history.splice(0, this.history.length - limit);
       this.oldest = dropped.at(-1)?.revision ?? this.oldest;
     }
-    for (const subscription of [...this.subscriptions]) {
+    for (const subscription of this.subscriptions) {
       const own = events.filter((event) => concerns(subscription, event));
       if (own.length > 0) subscription.watcher.onEvents(own);
     }

@@ -47,10 +47,15 @@ function claimsOf(object: KubeObject): Claims {
   return { ips, ports };
 }
 
-/** Who holds what. */
+type Holders = Map<string, Set<string>>;
+
+/**
+ * Who may hold what. Changes arrive twice (when they are committed and when they are applied) and not in one order, so an
+ * entry is a suspicion with several holders that every hit has to confirm.
+ */
 class ClaimIndex {
-  readonly ips = new Map<string, string>();
-  readonly ports = new Map<string, string>();
+  readonly ips: Holders = new Map();
+  readonly ports: Holders = new Map();
   complete = false;
 
   rebuild(services: readonly KubeObject[]): void {
@@ -62,15 +67,15 @@ class ClaimIndex {
 
   add(service: KubeObject): void {
     const { ips, ports } = claimsOf(service);
-    for (const ip of ips) this.ips.set(ip, idOf(service));
-    for (const port of ports) this.ports.set(port, idOf(service));
+    for (const ip of ips) addHolder(this.ips, ip, idOf(service));
+    for (const port of ports) addHolder(this.ports, port, idOf(service));
   }
+}
 
-  remove(service: KubeObject): void {
-    const { ips, ports } = claimsOf(service);
-    for (const ip of ips) if (this.ips.get(ip) === idOf(service)) this.ips.delete(ip);
-    for (const port of ports) if (this.ports.get(port) === idOf(service)) this.ports.delete(port);
-  }
+function addHolder(holders: Holders, claim: string, holder: string): void {
+  const present = holders.get(claim);
+  if (present) present.add(holder);
+  else holders.set(claim, new Set([holder]));
 }
 
 export class ServiceAllocation implements AdmissionPlugin {
@@ -91,14 +96,13 @@ export class ServiceAllocation implements AdmissionPlugin {
   }
 
   /**
-   * Tells of applied changes of Services made elsewhere; with `undefined` changes may have been missed (a merge, a
+   * Tells of an applied Service, made here or elsewhere; with `undefined` changes may have been missed (a merge, a
    * takeover), and the next write rebuilds the index. Until the first call every allocating write rebuilds it.
    */
-  observe(change: { readonly object: KubeObject; readonly deleted: boolean } | undefined): void {
+  observe(object: KubeObject | undefined): void {
     this.observed = true;
-    if (change === undefined) this.index.complete = false;
-    else if (change.deleted) this.index.remove(change.object);
-    else this.index.add(change.object);
+    if (object === undefined) this.index.complete = false;
+    else if (this.index.complete) this.index.add(object);
   }
 
   handles({ group, resource, subresource, operation }: AdmissionAttributes): boolean {
@@ -115,27 +119,26 @@ export class ServiceAllocation implements AdmissionPlugin {
     this.allocatePorts(service.spec, id, name, lookups, (oldObject as Service | undefined)?.spec);
   }
 
-  committed({ operation, oldObject }: AdmissionAttributes, stored: KubeObject): void {
-    if (operation === 'DELETE') {
-      this.index.remove(stored);
-      return;
-    }
-    if (oldObject) this.index.remove(oldObject);
-    this.index.add(stored);
+  committed({ operation }: AdmissionAttributes, stored: KubeObject): void {
+    if (operation !== 'DELETE') this.index.add(stored);
   }
 
   private holder(
-    claims: ReadonlyMap<string, string>,
+    claims: Holders,
     claim: string,
     kind: keyof Claims,
     own: string,
     lookups: AdmissionLookups,
   ): string | undefined {
-    const holder = claims.get(claim);
-    if (holder === undefined || holder === own) return undefined;
-    const [namespace = '', name = ''] = holder.split('/');
-    const present = lookups.get('', 'services', namespace, name);
-    return present && claimsOf(present)[kind].includes(claim) ? holder : undefined;
+    const holders = claims.get(claim);
+    for (const holder of holders ?? []) {
+      if (holder === own) continue;
+      const [namespace = '', name = ''] = holder.split('/');
+      const present = lookups.get('', 'services', namespace, name);
+      if (present && claimsOf(present)[kind].includes(claim)) return holder;
+      holders?.delete(holder);
+    }
+    return undefined;
   }
 
   private allocateAddress(spec: ServiceSpec, id: string, name: string, lookups: AdmissionLookups): void {

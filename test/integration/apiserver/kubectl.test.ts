@@ -40,7 +40,7 @@ for (const { version, path } of KUBECTLS) {
 
     before(async function () {
       if (!isPresent(path)) {
-        console.warn(`      SKIPPED: ${path} is not installed`);
+        process.stderr.write(`      SKIPPED: ${path} is not installed\n`);
         this.skip();
       }
       cluster = await startCluster();

@@ -1,7 +1,6 @@
 /** Requests about resources: reads from the replica, writes to the sequencer, watches as streams. */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Clock } from '../../../base/clock.js';
-import { uuid, type Random } from '../../../base/random.js';
 import { badRequest, methodNotAllowed, notFoundPath, tooLarge, unsupportedMediaType } from '../../../api/errors.js';
 import { mediaTypeOf } from '../../../api/body.js';
 import type { KubeObject } from '../../../api/object.js';
@@ -38,7 +37,6 @@ export interface ResourceHandlerDeps {
   readonly reads: ObjectReads;
   readonly registry: KindRegistry;
   readonly clock: Clock;
-  readonly random: Random;
 }
 
 export interface ResourceHandlerLimits {
@@ -118,7 +116,11 @@ export class ResourceHandler {
         return this.watch(call);
       case 'connect':
         throw notFoundPath();
-      default:
+      case 'create':
+      case 'update':
+      case 'patch':
+      case 'delete':
+      case 'deletecollection':
         return this.write(call, verb);
     }
   }
@@ -315,9 +317,3 @@ function patchKind(contentType: string): PatchKind {
 /** Upstream names the manager after the program in User-Agent. */
 const managerOf = (request: IncomingMessage) =>
   (request.headers['user-agent'] ?? 'unknown').split('/', 1)[0] ?? 'unknown';
-
-/** The id of a write: the client's if it sent a UUID, so that its own retry is the same write. */
-export function requestId(request: IncomingMessage, random: Random): string {
-  const given = request.headers['x-request-id'];
-  return typeof given === 'string' && /^[0-9a-f-]{36}$/i.test(given) ? given : uuid(random);
-}

@@ -12,7 +12,7 @@ const GZIP_FROM_BYTES = 128 * 1024;
 
 /** `Warning` header values (RFC 7234): code 299, no agent, quoted text. */
 export function warningHeader(text: string): string {
-  const clean = text.replace(/[\u0000-\u001f\u007f]/g, ' ').replace(/["\\]/g, '\\$&');
+  const clean = text.replace(/\p{Cc}/gu, ' ').replace(/["\\]/g, '\\$&');
   return `299 - "${Buffer.from(clean, 'utf8').toString('latin1')}"`;
 }
 

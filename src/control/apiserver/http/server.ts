@@ -10,7 +10,7 @@ import type { TLSSocket } from 'node:tls';
 import type { Clock } from '../../../base/clock.js';
 import type { Service } from '../../../base/lifecycle.js';
 import { errorText, type Logger } from '../../../base/log.js';
-import type { Random } from '../../../base/random.js';
+import { uuid, type Random } from '../../../base/random.js';
 import { ApiError, forbidden, methodNotAllowed, notFoundPath } from '../../../api/errors.js';
 import type { KindRegistry } from '../../../api/schema/registry.js';
 import { type Authenticator, bearerTokenOf, subjectOf } from '../../../security/authn/authenticator.js';
@@ -21,7 +21,7 @@ import type { NodeProxy } from '../proxy/node-proxy.js';
 import { ObjectReads } from '../reads/object-reads.js';
 import { PathHandler, type HealthCheck } from './path-handler.js';
 import { authorizationVerb, parseResourcePath, verbOf, type ApiVerb, type ResourcePath } from './request-info.js';
-import { requestId, ResourceHandler } from './resource-handler.js';
+import { ResourceHandler } from './resource-handler.js';
 import { handleReview, isReview } from './reviews.js';
 import { sendError } from './response.js';
 import { DEFAULT_WATCH_LIMITS, type WatchStreamLimits } from './watch-stream.js';
@@ -181,7 +181,7 @@ export class ApiServer implements Service {
       path,
       verb,
       info,
-      id: requestId(request, this.deps.random),
+      id: uuid(this.deps.random),
     };
     if (verb === 'create' && isReview(info)) await handleReview(call, this.deps.authorizer, this.deps.authenticator);
     else await this.resources.handle(call);

@@ -144,7 +144,7 @@ export class NodeProxy {
     const container = chooseContainer(pod, query.get('container') ?? '');
     query.delete('container');
     if (!pod.spec?.nodeName) throw badRequest(`pod ${path.name} does not have a host assigned`);
-    const text = query.size > 0 ? `?${query}` : '';
+    const text = query.size > 0 ? `?${query.toString()}` : '';
     return this.kubelet(pod.spec.nodeName, `/containerLogs/${path.namespace}/${path.name}/${container}${text}`);
   }
 
@@ -165,7 +165,7 @@ export class NodeProxy {
     }
     if (query.has('tty')) query.set('tty', query.get('tty') === 'false' || query.get('tty') === '0' ? '0' : '1');
     if (query.get('tty') === '0') query.delete('tty');
-    return this.kubelet(nodeOf(pod), `/${kind}/${path.namespace}/${path.name}/${container}?${query}`);
+    return this.kubelet(nodeOf(pod), `/${kind}/${path.namespace}/${path.name}/${container}?${query.toString()}`);
   }
 
   private kubelet(nodeName: string, path: string): Destination {

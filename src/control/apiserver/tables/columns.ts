@@ -58,17 +58,11 @@ const nodeAddress = (type: string) => (node: core.Node) =>
 
 function externalIp({ spec, status }: core.Service): string {
   const external = spec?.externalIPs ?? [];
-  switch (spec?.type) {
-    case 'ExternalName':
-      return spec.externalName ?? '';
-    case 'LoadBalancer': {
-      const ingress = (status?.loadBalancer?.ingress ?? []).map(({ ip, hostname }) => ip ?? hostname ?? '');
-      const all = [...ingress, ...external];
-      return all.length > 0 ? all.join(',') : '<pending>';
-    }
-    default:
-      return orNone(external);
-  }
+  if (spec?.type === 'ExternalName') return spec.externalName ?? '';
+  if (spec?.type !== 'LoadBalancer') return orNone(external);
+  const ingress = (status?.loadBalancer?.ingress ?? []).map(({ ip, hostname }) => ip ?? hostname ?? '');
+  const all = [...ingress, ...external];
+  return all.length > 0 ? all.join(',') : '<pending>';
 }
 const servicePorts = ({ spec }: core.Service) =>
   orNone(

@@ -74,15 +74,15 @@ export function bodyOf({ request, deps }: WriteContext): { value: unknown; dupli
 function requireKind(info: KindInfo, value: Record<string, unknown>): void {
   const { apiVersion, kind } = value;
   const expected = apiVersionOf(info);
-  if (kind !== undefined && kind !== '' && kind !== info.kind) {
+  if (typeof kind === 'string' && kind !== '' && kind !== info.kind) {
+    const version = typeof apiVersion === 'string' ? apiVersion : info.version;
     throw badRequest(
-      `${String(kind)} in version "${String(apiVersion ?? info.version)}" cannot be handled as a ${info.kind}: ` +
-        `no kind "${String(kind)}" is accepted here`,
+      `${kind} in version "${version}" cannot be handled as a ${info.kind}: no kind "${kind}" is accepted here`,
     );
   }
-  if (apiVersion !== undefined && apiVersion !== '' && apiVersion !== expected) {
+  if (typeof apiVersion === 'string' && apiVersion !== '' && apiVersion !== expected) {
     throw badRequest(
-      `the API version in the data (${String(apiVersion)}) does not match the expected API version (${expected})`,
+      `the API version in the data (${apiVersion}) does not match the expected API version (${expected})`,
     );
   }
 }
