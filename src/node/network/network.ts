@@ -51,6 +51,8 @@ export interface NetworkDeps {
   readonly command: Command;
   /** Started and stopped by the caller. */
   readonly nodes: Informer<Node>;
+  /** Called with the bridge's address whenever the bridge was (re)made or found in place for the first time. */
+  readonly onReady?: (gateway: string) => void;
 }
 
 /** The node has no pod CIDR yet, or the bridge could not be made yet: try again later. */
@@ -188,7 +190,10 @@ export class NodeNetwork implements Service {
     const observed = await this.kernel.observe();
     const plan = planNetwork(this.settings, identity, this.peers(), observed);
     await this.kernel.execute(plan);
+    const wasReady = this.ready;
     this.mtu = podMtu(this.settings, uplinkOf(observed.links, identity.address));
+    const cidr = parseCidr(identity.podCIDR);
+    if (cidr && !wasReady) this.deps.onReady?.(formatIp(gatewayOf(cidr)));
     const complaints = new Set(plan.unreachable.map(({ peer, reason }) => `${peer}: ${reason}`));
     for (const complaint of complaints) {
       if (!this.complaints.has(complaint)) this.deps.log.warn('no route to the pods of a node', { reason: complaint });

@@ -1,0 +1,121 @@
+/** Who this machine is: found a cluster, join one, or come back. */
+import { mkdir, writeFile } from 'node:fs/promises';
+import { join as joinPath } from 'node:path';
+import type { Clock } from '../base/clock.js';
+import type { Logger } from '../base/log.js';
+import { formatIp, parseCidr } from '../base/ipv4.js';
+import type { Random } from '../base/random.js';
+import { newPeerKey, peerIdOf } from '../p2p/libp2p/identity.js';
+import { ADMIN, ClusterCa } from '../security/ca/authority.js';
+import { foundCluster, joinedIdentity, renewCertificate } from '../security/ca/founding.js';
+import { loadIdentity, saveIdentity, type NodeIdentity } from '../security/ca/identity-store.js';
+import { join } from '../security/ca/join-client.js';
+import { parseToken } from '../security/ca/token.js';
+import type { AgentConfig } from './config.js';
+
+export interface Enrolment {
+  readonly identity: NodeIdentity;
+  readonly ca: ClusterCa;
+  /** Peers to dial first, as the join told. */
+  readonly peers: readonly { readonly id?: string; readonly addresses: readonly string[] }[];
+  /** An empty store may found the state: false for a peer that joined and has not caught up. */
+  readonly founded: boolean;
+}
+
+interface Deps {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Logger;
+}
+
+/** The n-th address of a range, as text. */
+export function addressIn(cidr: string, n: number): string {
+  const range = parseCidr(cidr);
+  if (!range) throw new Error(`"${cidr}" is not an IPv4 range`);
+  return formatIp(range.base + n);
+}
+
+/** The ClusterIP of `default/kubernetes`: the first of the range. */
+export const kubernetesIp = (serviceCidr: string): string => addressIn(serviceCidr, 1);
+/** The ClusterIP of `kube-system/kube-dns`: the tenth of the range. */
+export const dnsIp = (serviceCidr: string): string => addressIn(serviceCidr, 10);
+
+/** Loads the identity of the data directory, or makes one. Errors are one line each. */
+export async function enrol(deps: Deps, config: AgentConfig, address: string): Promise<Enrolment> {
+  await mkdir(config.dataDir, { recursive: true, mode: 0o700 });
+  const token = config.join === undefined ? undefined : parseTokenLoosely(config.join);
+  const present = await loadIdentity(config.dataDir, token ? { caHash: token.caHash } : {});
+  if (present) return comeBack(deps, config, present, address);
+  const peerKey = await newPeerKey();
+  const keys = { nodeName: config.name, peerId: peerIdOf(peerKey), peerKey };
+  if (config.join === undefined) {
+    const identity = await foundCluster(deps, keys, {
+      clusterCidr: config.clusterCidr,
+      serviceCidr: config.serviceCidr,
+      serviceIp: kubernetesIp(config.serviceCidr),
+      addresses: [address],
+    });
+    return finish(deps, config, identity, [], true, address);
+  }
+  const result = await join(deps.clock, config.join, {
+    nodeName: config.name,
+    peerId: keys.peerId,
+    addresses: [address],
+  });
+  return finish(deps, config, joinedIdentity(keys, result), result.peers, false, address);
+}
+
+/** The token's CA hash, without asking whether it has expired: a machine that has joined already only compares it. */
+function parseTokenLoosely(text: string) {
+  return parseToken(text, 0);
+}
+
+async function comeBack(deps: Deps, config: AgentConfig, identity: NodeIdentity, address: string): Promise<Enrolment> {
+  const renewed = await renewCertificate(deps, config.dataDir, identity, {
+    addresses: [address],
+    serviceIp: kubernetesIp(identity.serviceCidr),
+  });
+  const ca = await ClusterCa.load(deps, renewed.caCertPem, renewed.caKeyPem);
+  await writeAdminKubeconfig(ca, config, address);
+  return { identity: renewed, ca, peers: [], founded: true };
+}
+
+async function finish(
+  deps: Deps,
+  config: AgentConfig,
+  identity: NodeIdentity,
+  peers: Enrolment['peers'],
+  founded: boolean,
+  address: string,
+): Promise<Enrolment> {
+  await saveIdentity(config.dataDir, identity);
+  const ca = await ClusterCa.load(deps, identity.caCertPem, identity.caKeyPem);
+  await writeAdminKubeconfig(ca, config, address);
+  return { identity, ca, peers, founded };
+}
+
+/** `D/admin.kubeconfig`: full rights, so 0600. Written anew at each start, since addresses may change. */
+async function writeAdminKubeconfig(ca: ClusterCa, config: AgentConfig, address: string): Promise<void> {
+  const { certPem, keyPem } = await ca.issueClient(ADMIN);
+  const base64 = (text: string) => Buffer.from(text).toString('base64');
+  const kubeconfig = `apiVersion: v1
+kind: Config
+clusters:
+- name: skein
+  cluster:
+    server: https://${address}:${config.apiPort}
+    certificate-authority-data: ${base64(ca.certPem)}
+users:
+- name: kubernetes-admin
+  user:
+    client-certificate-data: ${base64(certPem)}
+    client-key-data: ${base64(keyPem)}
+contexts:
+- name: kubernetes-admin@skein
+  context:
+    cluster: skein
+    user: kubernetes-admin
+current-context: kubernetes-admin@skein
+`;
+  await writeFile(joinPath(config.dataDir, 'admin.kubeconfig'), kubeconfig, { mode: 0o600 });
+}

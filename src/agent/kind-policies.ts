@@ -1,0 +1,61 @@
+/** How each kind is kept and merged (`KindPolicies`), from its schema and the table in the design. */
+import { loadData } from '../api/schema/data.js';
+import type { KindRegistry } from '../api/schema/registry.js';
+import { GENERIC_LAYOUT, layoutOf, type Layout, type SchemaNode } from '../store/crdt/shape.js';
+import type { KindPolicies, KindPolicy } from '../store/kind-policy.js';
+
+/** Made by one machine at a time: the later stamp wins each part. All other kinds merge field by field. */
+const MACHINE_MADE = new Set([
+  '/pods',
+  '/events',
+  '/endpoints',
+  'apps/controllerrevisions',
+  'apps/replicasets',
+  'coordination.k8s.io/leases',
+  'discovery.k8s.io/endpointslices',
+  'events.k8s.io/events',
+]);
+
+/** Nobody minds when a deleted one of these comes back for a while: no tombstones. */
+const FORGETTABLE = new Set(['/events', 'events.k8s.io/events']);
+
+const REGISTER: KindPolicy = { merge: 'register', layout: GENERIC_LAYOUT, tombstones: true };
+
+/** Layouts are compiled when a kind is first merged. */
+export function createKindPolicies(registry: KindRegistry): KindPolicies {
+  const known = new Map<string, KindPolicy>();
+  return {
+    policyOf(group, resource) {
+      const name = `${group}/${resource}`;
+      let policy = known.get(name);
+      if (!policy) known.set(name, (policy = makePolicy(registry, group, resource)));
+      return policy;
+    },
+  };
+}
+
+function makePolicy(registry: KindRegistry, group: string, resource: string): KindPolicy {
+  const name = `${group}/${resource}`;
+  if (MACHINE_MADE.has(name)) return { ...REGISTER, tombstones: !FORGETTABLE.has(name) };
+  let layout: Layout | undefined;
+  return {
+    merge: 'document',
+    tombstones: true,
+    get layout() {
+      layout ??= layoutFor(registry, group, resource);
+      return layout;
+    },
+  };
+}
+
+function layoutFor(registry: KindRegistry, group: string, resource: string): Layout {
+  const info = registry.all().find((one) => one.group === group && one.resource === resource);
+  const schemas = builtInSchemas();
+  const schema = info && schemas[info.schemaName];
+  return schema ? layoutOf(schema, (ref) => schemas[ref.slice(ref.lastIndexOf('/') + 1)]) : GENERIC_LAYOUT;
+}
+
+function builtInSchemas(): Readonly<Record<string, SchemaNode>> {
+  const data = loadData('schemas') as { components?: { schemas: Record<string, SchemaNode> } };
+  return data.components?.schemas ?? (data as Record<string, SchemaNode>);
+}

@@ -1,0 +1,62 @@
+/** What controllers ask of the mesh: which nodes live, and where the API is served. Both from membership. */
+import type { ApiEndpoint, ApiEndpoints, NodeLiveness } from '../control/controllers/index.js';
+import type { Member, MembershipView } from '../p2p/membership-view.js';
+
+/** What a peer spreads about itself with its heartbeats. */
+export interface PeerAttributes {
+  /** The address at which its API, kubelet and pods are reached. */
+  readonly address: string;
+  readonly apiPort: number;
+  readonly kubeletPort: number;
+  readonly version: string;
+}
+
+export function attributesOf(member: Member): Partial<PeerAttributes> {
+  return member.attributes as Partial<PeerAttributes>;
+}
+
+export function createNodeLiveness(membership: MembershipView): NodeLiveness {
+  const alive = (name: string) => {
+    const holders = membership.members().filter((member) => member.name === name);
+    return holders.length === 0 ? undefined : holders.some(({ liveness }) => liveness !== 'dead');
+  };
+  return {
+    isAlive: alive,
+    onChange(listener) {
+      let known = new Map(membership.members().map(({ name }) => [name, alive(name)]));
+      return membership.onChange(() => {
+        const now = new Map(membership.members().map(({ name }) => [name, alive(name)]));
+        const names = [...new Set([...known.keys(), ...now.keys()])].filter(
+          (name) => known.get(name) !== now.get(name),
+        );
+        known = now;
+        for (const name of names) listener(name);
+      });
+    },
+  };
+}
+
+export function createApiEndpoints(membership: MembershipView): ApiEndpoints {
+  const current = (): ApiEndpoint[] =>
+    membership
+      .members()
+      .filter(({ liveness }) => liveness !== 'dead')
+      .flatMap((member) => {
+        const { address, apiPort } = attributesOf(member);
+        // Endpoints cannot name loopback addresses: agents that are only reachable there publish none.
+        const reachable = address !== undefined && !address.startsWith('127.');
+        return reachable && apiPort !== undefined ? [{ ip: address, port: apiPort }] : [];
+      });
+  return {
+    current,
+    onChange(listener) {
+      let known = JSON.stringify(current());
+      return membership.onChange(() => {
+        const now = JSON.stringify(current());
+        if (now === known) return;
+        known = now;
+        listener();
+      });
+    },
+  };
+}

@@ -1,0 +1,194 @@
+/** What this machine runs as a node: runtime, images, pod network, kubelet and its servers, proxy, DNS. */
+import { request as httpsRequest } from 'node:https';
+import type { IncomingMessage } from 'node:http';
+import { join } from 'node:path';
+import type { TLSSocket } from 'node:tls';
+import type { Clock } from '../base/clock.js';
+import { systemCommand } from '../base/command.js';
+import { ServiceGroup, type Service } from '../base/lifecycle.js';
+import type { Logger } from '../base/log.js';
+import type { Metrics } from '../base/metrics.js';
+import type { Random } from '../base/random.js';
+import { NODES } from '../api/resource.js';
+import type { Node } from '../api/types/core-v1.js';
+import type { Client } from '../client/client.js';
+import { Informer } from '../client/informer.js';
+import { VERSION } from '../control/apiserver/http/path-handler.js';
+import { ImageManager } from '../node/images/image-manager.js';
+import { ImageServer } from '../node/images/image-server.js';
+import { HttpPeerImages, STATUS_PATH } from '../node/images/peer-images.js';
+import { Kubelet } from '../node/kubelet/kubelet.js';
+import { NodeRegistration } from '../node/kubelet/node-registration.js';
+import { KubeletServer } from '../node/kubelet/server/kubelet-server.js';
+import { NodeNetwork } from '../node/network/network.js';
+import { createProxy } from '../node/proxy/proxy.js';
+import { DockerRuntime } from '../node/runtime/docker/docker-runtime.js';
+import { FakeRuntime } from '../node/runtime/fake/fake-runtime.js';
+import { ProcessRuntime } from '../node/runtime/process/process-runtime.js';
+import type { PodNetwork, Runtime } from '../node/runtime/runtime.js';
+import type { AgentConfig } from './config.js';
+import { dnsIp } from './identity.js';
+import { readMachineFacts } from './machine.js';
+import { machineResolvers, NodeDns, resolvLines } from './node-dns.js';
+
+export interface NodeDeps {
+  readonly client: Client;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Logger;
+  readonly metrics: Metrics;
+}
+
+export interface NodeSettings {
+  readonly config: AgentConfig;
+  readonly nodeName: string;
+  readonly address: string;
+  readonly clusterCidr: string;
+  readonly serviceCidr: string;
+  readonly tls: { readonly key: string; readonly cert: string; readonly ca: string };
+  /** `host:port` of the other live peers' node servers. */
+  readonly peerServers: () => readonly string[];
+  /** True once the local copy of the cluster's state is as new as the group's. */
+  readonly isCurrent: () => boolean;
+}
+
+export interface LocalNode extends Service {
+  importImage(archive: IncomingMessage): Promise<readonly string[]>;
+}
+
+const IMAGE_REQUEST_TIMEOUT_MS = 10_000;
+
+export async function createNode(deps: NodeDeps, settings: NodeSettings): Promise<LocalNode> {
+  const { config, nodeName, address } = settings;
+  const nodes = new Informer<Node>(deps, NODES);
+  const dns = new NodeDns(deps, { nodeName, clusterDomain: config.clusterDomain });
+  const network = usesPodNetwork(config)
+    ? new NodeNetwork(
+        { ...deps, command: systemCommand, nodes, onReady: (gateway) => dns.serveAt(gateway) },
+        { nodeName, clusterCidr: settings.clusterCidr, stateDir: join(config.dataDir, 'network') },
+      )
+    : undefined;
+  const runtime = createRuntime(deps, config, nodeName, network);
+  const machine = await readMachineFacts(config.dataDir);
+  const peers = new HttpPeerImages(peerImageClient(settings), deps.random, deps.log);
+  const images = new ImageManager({ ...deps, runtime, peers });
+  const registration = new NodeRegistration(
+    {
+      ...deps,
+      runtime,
+      machine,
+      ...(network ? { networkProblem: () => (network.ready ? undefined : 'the pod network is not ready') } : {}),
+    },
+    { nodeName, addresses: [address], kubeletVersion: VERSION.gitVersion, kubeletPort: config.kubeletPort },
+  );
+  const kubelet = new Kubelet(
+    { ...deps, runtime, images, node: () => registration.node, isCurrent: settings.isCurrent },
+    {
+      root: config.dataDir,
+      tmpfs: process.getuid?.() === 0,
+      context: {
+        nodeName,
+        hostIps: [address],
+        clusterDns: {
+          servers: network ? [dnsIp(settings.serviceCidr)] : machineResolvers(),
+          domain: config.clusterDomain,
+        },
+        hostDns: {
+          servers: machineResolvers(),
+          searches: resolvLines('/etc/resolv.conf', 'search'),
+          options: resolvLines('/etc/resolv.conf', 'options'),
+        },
+        memoryCapacityBytes: machine.memoryBytes,
+        allocatable: {
+          cpu: machine.cpus,
+          memory: machine.memoryBytes,
+          'ephemeral-storage': machine.ephemeralStorageBytes,
+        },
+      },
+    },
+  );
+  const imageServer = new ImageServer(runtime, deps.log);
+  const server = new KubeletServer(
+    { ...deps, pods: kubelet, runtime, nodeName },
+    {
+      host: address,
+      port: config.kubeletPort,
+      ...(config.readOnlyPort === 0 ? {} : { readOnlyPort: config.readOnlyPort }),
+      tls: { ...settings.tls, requestCert: true, rejectUnauthorized: false },
+      authorize: isPeer,
+      extra: [
+        (request, response) => {
+          if (!request.url?.startsWith(STATUS_PATH)) return false;
+          void imageServer.handle(request, response);
+          return true;
+        },
+      ],
+    },
+  );
+  const proxy = createProxy(
+    { ...deps, command: systemCommand },
+    { mode: config.proxyMode, nodeName, clusterCidr: settings.clusterCidr },
+  );
+  const runtimeService: Service = { name: 'runtime', start: () => runtime.start(), stop: () => runtime.stop() };
+  // The node's network is told of lost sandboxes before pods ask it for addresses.
+  const leftovers: Service = {
+    name: 'network-leftovers',
+    start: async () => network?.retain((await runtime.list()).sandboxes.map(({ id }) => id)),
+    stop: () => Promise.resolve(),
+  };
+  const group = new ServiceGroup(
+    'node',
+    [runtimeService, nodes, ...(network ? [network, leftovers] : []), dns, server, kubelet, registration, proxy],
+    deps.log,
+  );
+  return {
+    name: 'node',
+    start: () => group.start(),
+    stop: () => group.stop(),
+    importImage: (archive) => images.importArchive(archive),
+  };
+}
+
+const usesPodNetwork = (config: AgentConfig) => config.runtime === 'docker';
+
+function createRuntime(
+  deps: NodeDeps,
+  config: AgentConfig,
+  nodeName: string,
+  network: PodNetwork | undefined,
+): Runtime {
+  const stateDirectory = join(config.dataDir, 'runtime');
+  switch (config.runtime) {
+    case 'docker':
+      return new DockerRuntime(
+        { ...deps, ...(network ? { network } : {}) },
+        { dockerHost: config.dockerHost, stateDirectory, scope: nodeName },
+      );
+    case 'process':
+      return new ProcessRuntime(deps, { stateDirectory });
+    case 'fake':
+      return new FakeRuntime(deps);
+  }
+}
+
+/** Only peers and administrators: whoever holds a certificate of the cluster for nodes or masters. */
+function isPeer(request: IncomingMessage): boolean {
+  const socket = request.socket as TLSSocket;
+  if (!socket.authorized) return false;
+  const organization: unknown = socket.getPeerCertificate().subject?.O;
+  const groups = Array.isArray(organization) ? organization : [organization];
+  return groups.includes('system:nodes') || groups.includes('system:masters');
+}
+
+function peerImageClient({ tls, peerServers }: NodeSettings) {
+  return {
+    peers: peerServers,
+    request: (peer: string, path: string) =>
+      new Promise<IncomingMessage>((resolve, reject) => {
+        const request = httpsRequest(`https://${peer}${path}`, { ...tls, timeout: IMAGE_REQUEST_TIMEOUT_MS }, resolve);
+        request.once('timeout', () => request.destroy(new Error('no answer in time')));
+        request.once('error', reject);
+        request.end();
+      }),
+  };
+}

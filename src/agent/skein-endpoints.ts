@@ -1,0 +1,105 @@
+/** skein's own paths on the API's port: joining (open, guarded by the token), status, tokens, images. */
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { pipeline } from 'node:stream/promises';
+import { badRequest, methodNotAllowed, notFoundPath, tooLarge } from '../api/errors.js';
+import type { PathExtension } from '../control/apiserver/http/server.js';
+import type { JoinAnswer } from '../security/ca/join-server.js';
+import { CA_PATH, JOIN_PATH, MAX_JOIN_BODY_BYTES } from '../security/ca/join-protocol.js';
+
+const ROOT = '/skein/v1/';
+const MAX_TOKEN_BODY_BYTES = 64 * 1024;
+
+export interface SkeinEndpointsDeps {
+  readonly caPem: string;
+  join(body: Uint8Array): Promise<JoinAnswer>;
+  status(): unknown;
+  readonly tokens: {
+    create(ttlSeconds: number): Promise<{ readonly token: string; readonly id: string; readonly expires: string }>;
+    list(): Promise<readonly { readonly id: string; readonly expires: string }[]>;
+    revoke(id: string): Promise<boolean>;
+  };
+  /** Loads an image archive and returns the tags it brought. */
+  importImage(archive: IncomingMessage): Promise<readonly string[]>;
+}
+
+export function createSkeinEndpoints(deps: SkeinEndpointsDeps): PathExtension {
+  return {
+    async handleOpen(request, response, { pathname }) {
+      if (pathname === CA_PATH && request.method === 'GET') {
+        response.writeHead(200, { 'Content-Type': 'application/x-pem-file' }).end(deps.caPem);
+        return true;
+      }
+      if (pathname === JOIN_PATH && request.method === 'POST') {
+        const { status, body } = await deps.join(await readBody(request, MAX_JOIN_BODY_BYTES));
+        response.writeHead(status, { 'Content-Type': 'application/json' }).end(body);
+        return true;
+      }
+      return false;
+    },
+    async handle(request, response, { pathname }) {
+      if (!pathname.startsWith(ROOT)) return false;
+      const [resource = '', name = ''] = pathname.slice(ROOT.length).split('/');
+      await serve(deps, request, response, resource, name);
+      return true;
+    },
+  };
+}
+
+async function serve(
+  deps: SkeinEndpointsDeps,
+  request: IncomingMessage,
+  response: ServerResponse,
+  resource: string,
+  name: string,
+): Promise<void> {
+  const answer = (body: unknown, status = 200) =>
+    response.writeHead(status, { 'Content-Type': 'application/json' }).end(JSON.stringify(body));
+  switch (`${request.method} ${resource}`) {
+    case 'GET status':
+      answer(deps.status());
+      return;
+    case 'GET tokens':
+      answer({ items: await deps.tokens.list() });
+      return;
+    case 'POST tokens':
+      answer(await deps.tokens.create(ttlOf(await readBody(request, MAX_TOKEN_BODY_BYTES))), 201);
+      return;
+    case 'DELETE tokens':
+      if (!(await deps.tokens.revoke(name))) throw notFoundPath();
+      answer({ id: name });
+      return;
+    case 'POST images':
+      answer({ tags: await deps.importImage(request) });
+      return;
+    default:
+      throw ['status', 'tokens', 'images'].includes(resource) ? methodNotAllowed() : notFoundPath();
+  }
+}
+
+const MAX_TTL_SECONDS = 365 * 24 * 3600;
+
+function ttlOf(body: Uint8Array): number {
+  let ttl: unknown;
+  try {
+    ttl = (JSON.parse(Buffer.from(body).toString()) as { ttlSeconds?: unknown }).ttlSeconds;
+  } catch {
+    throw badRequest('the body must be JSON with ttlSeconds');
+  }
+  if (typeof ttl !== 'number' || !Number.isFinite(ttl) || ttl <= 0 || ttl > MAX_TTL_SECONDS) {
+    throw badRequest(`ttlSeconds must be between 1 and ${MAX_TTL_SECONDS}`);
+  }
+  return ttl;
+}
+
+async function readBody(request: IncomingMessage, limitBytes: number): Promise<Buffer> {
+  const parts: Buffer[] = [];
+  let total = 0;
+  await pipeline(request, async (source: AsyncIterable<Buffer>) => {
+    for await (const part of source) {
+      total += part.length;
+      if (total > limitBytes) throw tooLarge(limitBytes);
+      parts.push(part);
+    }
+  });
+  return Buffer.concat(parts);
+}
