@@ -3,7 +3,13 @@
  * inside the write on the sequencer: synchronously, on the newest state, all mutations before all validations.
  */
 import type { KubeObject } from '../../api/object.js';
-import type { UserInfo } from '../authn/user.js';
+
+/** Who makes the request, as authentication found out. */
+export interface Requester {
+  readonly name: string;
+  readonly uid?: string;
+  readonly groups: readonly string[];
+}
 
 export interface AdmissionAttributes {
   readonly operation: 'CREATE' | 'UPDATE' | 'DELETE';
@@ -16,7 +22,7 @@ export interface AdmissionAttributes {
   /** Empty for cluster-scoped objects. */
   readonly namespace: string;
   readonly name: string;
-  readonly user: UserInfo;
+  readonly user: Requester;
   readonly dryRun: boolean;
   /** The object to be stored; plugins change it in place. Absent for DELETE. */
   readonly object?: KubeObject;

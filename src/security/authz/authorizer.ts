@@ -2,11 +2,21 @@
  * Authorization: whether a user may do something. An authorizer allows, denies, or has no opinion; the first opinion of
  * a chain counts, and no opinion at all is a refusal.
  */
-import { type UserInfo, AUTHENTICATED_GROUP, MASTERS_GROUP, NODES_GROUP } from '../authn/user.js';
+const AUTHENTICATED_GROUP = 'system:authenticated';
+const MASTERS_GROUP = 'system:masters';
+const NODES_GROUP = 'system:nodes';
+
+/** Who asks, as authentication found out. */
+export interface Subject {
+  readonly name: string;
+  readonly uid?: string;
+  readonly groups: readonly string[];
+  readonly extra?: Readonly<Record<string, readonly string[]>>;
+}
 
 /** `authorizer.Attributes`: either a resource request or, with `path`, a request of another path. */
 export interface AuthorizationAttributes {
-  readonly user: UserInfo;
+  readonly user: Subject;
   /** The API verb (`get`, `list`, `create`, …); for other paths the HTTP method in lower case. */
   readonly verb: string;
   readonly group: string;

@@ -28,7 +28,7 @@ export interface ResourceRequest {
   readonly path: ResourcePath;
   readonly verb: ApiVerb;
   readonly info: ResourceInfo;
-  /** The client's request id, so that a retried submission is the same write. */
+  /** Names this request wherever it travels, so that handing it over again is the same write. */
   readonly id: string;
 }
 

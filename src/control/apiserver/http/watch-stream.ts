@@ -83,7 +83,7 @@ class WatchStream {
 
   /** Starts the store's watch first, so that a 410 is still an HTTP status. */
   begin(from: Revision | undefined): void {
-    const { response, request, timeoutSeconds, bookmarks } = this.call;
+    const { response, timeoutSeconds, bookmarks } = this.call;
     response.statusCode = 200;
     response.setHeader('Content-Type', this.contentType());
     response.setHeader('Cache-Control', 'no-cache, private');
@@ -103,7 +103,6 @@ class WatchStream {
     if (bookmarks) {
       this.timers.push(this.deps.clock.interval(this.limits.bookmarkMs, () => this.bookmark(this.deps.store.revision)));
     }
-    request.once('close', () => this.end());
     response.once('close', () => this.end());
   }
 
