@@ -78,7 +78,7 @@ export class NodeDns implements Service {
         namespace: NAMESPACE,
         labels: {
           'kubernetes.io/service-name': 'kube-dns',
-          'endpointslice.kubernetes.io/managed-by': 'skein.dev/node-dns',
+          'endpointslice.kubernetes.io/managed-by': 'node-dns.skein.dev',
         },
       },
       addressType: 'IPv4',

@@ -62,9 +62,14 @@ export async function createNode(deps: NodeDeps, settings: NodeSettings): Promis
   const { config, nodeName, address } = settings;
   const nodes = new Informer<Node>(deps, NODES);
   const dns = new NodeDns(deps, { nodeName, clusterDomain: config.clusterDomain });
+  const onNetworkReady = (gateway: string) => {
+    dns.serveAt(gateway);
+    // The node may call itself ready now.
+    registration.refresh();
+  };
   const network = usesPodNetwork(config)
     ? new NodeNetwork(
-        { ...deps, command: systemCommand, nodes, onReady: (gateway) => dns.serveAt(gateway) },
+        { ...deps, command: systemCommand, nodes, onReady: (gateway) => onNetworkReady(gateway) },
         { nodeName, clusterCidr: settings.clusterCidr, stateDir: join(config.dataDir, 'network') },
       )
     : undefined;
@@ -72,7 +77,7 @@ export async function createNode(deps: NodeDeps, settings: NodeSettings): Promis
   const machine = await readMachineFacts(config.dataDir);
   const peers = new HttpPeerImages(peerImageClient(settings), deps.random, deps.log);
   const images = new ImageManager({ ...deps, runtime, peers });
-  const registration = new NodeRegistration(
+  const registration: NodeRegistration = new NodeRegistration(
     {
       ...deps,
       runtime,
