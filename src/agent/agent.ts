@@ -25,6 +25,7 @@ import { ApiServer } from '../control/apiserver/http/server.js';
 import { NodeProxy } from '../control/apiserver/proxy/node-proxy.js';
 import { ObjectReads } from '../control/apiserver/reads/object-reads.js';
 import { createWriteExecutor } from '../control/apiserver/writes/executor.js';
+import { ServiceFollower } from '../control/apiserver/writes/service-follower.js';
 import { createControllers } from '../control/controllers/index.js';
 import { createPodCidrAllocator } from '../control/controllers/nodeipam/pod-cidr-allocator.js';
 import { createScheduler } from '../control/scheduler/scheduler.js';
@@ -33,6 +34,7 @@ import { PrometheusMetrics } from '../observability/metrics.js';
 import type { AddressBook, AddressBookEntry } from '../p2p/libp2p/admission.js';
 import { Libp2pTransport } from '../p2p/libp2p/transport.js';
 import { Membership } from '../p2p/membership.js';
+import { PeerExchange } from '../p2p/peer-exchange.js';
 import type { PeerId } from '../p2p/transport.js';
 import { createDefaultAdmission, DEFAULT_ADMISSION } from '../security/admission/default-plugins.js';
 import { Authenticator } from '../security/authn/authenticator.js';
@@ -130,6 +132,7 @@ async function assemble(
     transport.addAddresses({ ...(id === undefined ? {} : { id: id as PeerId }), addresses });
   }
   const membership = new Membership(base, transport);
+  const exchange = new PeerExchange(base, transport);
   membership.setAttributes({
     address,
     apiPort: config.apiPort,
@@ -165,6 +168,8 @@ async function assemble(
       mayFound: enrolment.founded,
     },
   );
+
+  const serviceFollower = new ServiceFollower(replica, admission.services);
 
   // The API.
   const reads = new ObjectReads({ store: replica, clock });
@@ -289,7 +294,8 @@ async function assemble(
     start: () => {
       replica.subscribe({
         onView: (view) => {
-          admission.services.observe(undefined);
+          // Another sequencer may have given out addresses that are not applied here yet.
+          serviceFollower.reset();
           roles.onView(view);
           leases.onView(view);
         },
@@ -301,7 +307,7 @@ async function assemble(
   };
   return new ServiceGroup(
     'agent',
-    [membership, transport, replica, apiServer, roles, leases.controller, watchers, node],
+    [membership, exchange, transport, replica, serviceFollower, apiServer, roles, leases.controller, watchers, node],
     log,
   );
 }
