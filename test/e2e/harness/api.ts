@@ -1,0 +1,98 @@
+/** The Kubernetes API of one peer over HTTPS with the administrator's certificate, and connections that are kept. */
+import { readFile } from 'node:fs/promises';
+import { Agent as HttpsAgent, request } from 'node:https';
+import { parse } from 'yaml';
+
+export interface Answer {
+  readonly status: number;
+  /** Parsed when it is JSON. */
+  readonly body: Json;
+  readonly text: string;
+}
+
+/** Bodies are looked into freely in tests. */
+// eslint-disable-next-line @typescript-eslint/no-explicit-any
+export type Json = any;
+
+interface Kubeconfig {
+  readonly clusters: readonly [{ readonly cluster: Readonly<Record<string, string>> }];
+  readonly users: readonly [{ readonly user: Readonly<Record<string, string>> }];
+}
+
+export class Api {
+  private constructor(
+    readonly peer: string,
+    private readonly port: number,
+    private readonly agent: HttpsAgent,
+  ) {}
+
+  static async open(kubeconfig: string, peer: string, port = 6443): Promise<Api> {
+    const { clusters, users } = parse(await readFile(kubeconfig, 'utf8')) as Kubeconfig;
+    const decode = (text: string | undefined) => Buffer.from(text ?? '', 'base64');
+    const { user } = users[0];
+    const agent = new HttpsAgent({
+      keepAlive: true,
+      ca: decode(clusters[0].cluster['certificate-authority-data']),
+      cert: decode(user['client-certificate-data']),
+      key: decode(user['client-key-data']),
+    });
+    return new Api(peer, port, agent);
+  }
+
+  close(): void {
+    this.agent.destroy();
+  }
+
+  /** One request; rejects when the connection fails or there is no answer in time. */
+  send(
+    method: string,
+    path: string,
+    body?: unknown,
+    { type = 'application/json', timeoutMs = 20_000 }: { type?: string; timeoutMs?: number } = {},
+  ): Promise<Answer> {
+    const data = body === undefined ? undefined : typeof body === 'string' ? body : JSON.stringify(body);
+    const headers = data === undefined ? {} : { 'Content-Type': type, 'Content-Length': Buffer.byteLength(data) };
+    return new Promise((resolve, reject) => {
+      const { agent, peer, port } = this;
+      const signal = AbortSignal.timeout(timeoutMs);
+      const sent = request({ host: peer, port, method, path, headers, agent, signal }, (response) => {
+        let text = '';
+        response.setEncoding('utf8').on('data', (chunk: string) => (text += chunk));
+        response.on('error', reject);
+        response.on('end', () => resolve({ status: response.statusCode ?? 0, body: parsed(text), text }));
+      });
+      sent.on('error', reject);
+      sent.end(data);
+    });
+  }
+
+  /** As {@link send}; rejects with the server's message unless the status is 2xx. Resolves with the body. */
+  async call(method: string, path: string, body?: unknown, options: { type?: string } = {}): Promise<Json> {
+    const answer = await this.send(method, path, body, options);
+    if (answer.status < 200 || answer.status > 299) {
+      throw new Error(`${method} ${path} at ${this.peer}: ${answer.status} ${answer.body?.message ?? answer.text}`);
+    }
+    return answer.body;
+  }
+
+  get(path: string): Promise<Json> {
+    return this.call('GET', path);
+  }
+
+  /** Objects of a list. */
+  async list(path: string): Promise<Json[]> {
+    return (await this.get(path)).items;
+  }
+
+  patch(path: string, change: unknown): Promise<Json> {
+    return this.call('PATCH', path, change, { type: 'application/merge-patch+json' });
+  }
+}
+
+function parsed(text: string): Json {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
