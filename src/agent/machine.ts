@@ -1,6 +1,6 @@
 /** Facts about this machine, from systeminformation and /proc. */
 import { readFile, statfs } from 'node:fs/promises';
-import { networkInterfaces } from 'node:os';
+import { networkInterfaces, release } from 'node:os';
 import si from 'systeminformation';
 import type { MachineFacts } from '../node/kubelet/node-registration.js';
 
@@ -17,8 +17,8 @@ const MIN_DISK_SHARE = 0.1;
 const MIN_PID_SHARE = 0.02;
 
 export async function readMachineFacts(dataDir: string): Promise<MachineFacts> {
-  const [os, cpu, memory, system, disk] = await Promise.all([
-    si.osInfo(),
+  // Not si.osInfo(): it asks DNS for this machine's full name, which takes 10 s where no resolver answers.
+  const [cpu, memory, system, disk] = await Promise.all([
     si.cpu(),
     si.mem(),
     si.uuid(),
@@ -30,13 +30,18 @@ export async function readMachineFacts(dataDir: string): Promise<MachineFacts> {
     bootId: boot,
     machineId: (await readText('/etc/machine-id')) || system.os,
     systemUuid: system.hardware || system.os,
-    kernelVersion: os.kernel,
-    osImage: `${os.distro} ${os.release}`.trim(),
+    kernelVersion: release(),
+    osImage: osImageOf(await readText('/etc/os-release')),
     cpus: Math.max(1, cpu.cores || 1),
     memoryBytes: memory.total,
     ephemeralStorageBytes: disk.blocks * disk.bsize,
     pressure: () => readPressure(dataDir),
   };
+}
+
+/** As the kubelet does: the distribution's pretty name (os-release(5)). */
+function osImageOf(osRelease: string): string {
+  return /^PRETTY_NAME="?([^"\n]*)"?$/m.exec(osRelease)?.[1] ?? 'Linux';
 }
 
 async function readPressure(dataDir: string): Promise<{ memory: boolean; disk: boolean; pids: boolean }> {
