@@ -3,7 +3,9 @@ import type { Readable } from 'node:stream';
 import type { Clock } from '../base/clock.js';
 
 export interface TextSink {
-  write(text: string): unknown;
+  /** False when the reader is behind: whoever writes much waits for `drain` then. */
+  write(text: string): boolean;
+  once(event: 'drain', listener: () => void): unknown;
 }
 
 export interface CliContext {

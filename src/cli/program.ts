@@ -34,6 +34,11 @@ const COMMANDS: readonly Entry[] = [
     summary: 'Make container images available to every node',
     load: () => import('./commands/image.js'),
   },
+  { name: 'apply', summary: 'Create or change objects from manifests', load: () => import('./commands/apply.js') },
+  { name: 'get', summary: 'Show objects', load: () => import('./commands/get.js') },
+  { name: 'describe', summary: 'Show one or more objects in detail', load: () => import('./commands/describe.js') },
+  { name: 'logs', summary: 'Print the logs of a container', load: () => import('./commands/logs.js') },
+  { name: 'delete', summary: 'Delete objects', load: () => import('./commands/delete.js') },
   { name: 'version', summary: 'Print the versions of client and server', load: () => import('./commands/version.js') },
 ];
 

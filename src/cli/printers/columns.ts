@@ -1,9 +1,11 @@
 /** Text in columns, three spaces apart, as kubectl's tab writer sets it. */
+import { printable } from './printable.js';
+
 const GAP = 3;
 
 /** Lines with a newline each. The last cell of a row is not padded. Control characters are shown escaped. */
 export function columns(rows: readonly (readonly string[])[]): string {
-  const clean = rows.map((row) => row.map(escape));
+  const clean = rows.map((row) => row.map(printable));
   const widths: number[] = [];
   for (const row of clean) {
     row.forEach((cell, i) => {
@@ -18,10 +20,3 @@ export function columns(rows: readonly (readonly string[])[]): string {
     )
     .join('');
 }
-
-/** Terminals obey control characters, and what is printed here comes from objects. */
-const escape = (cell: string) =>
-  // oxlint-disable-next-line no-control-regex
-  cell.replaceAll(/[\u0000-\u001f\u007f-\u009f]/g, (char) =>
-    char === '\n' ? '\\n' : `\\x${char.charCodeAt(0).toString(16).padStart(2, '0')}`,
-  );

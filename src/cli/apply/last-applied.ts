@@ -1,0 +1,41 @@
+/** The annotation in which `kubectl apply` keeps the manifest that was applied last. Same bytes as kubectl's. */
+import type { KubeObject } from '../../api/object.js';
+
+export const LAST_APPLIED = 'kubectl.kubernetes.io/last-applied-configuration';
+
+/** JSON as Go's encoder writes it: keys in order, `<`, `>` and `&` escaped, a newline at the end. */
+function goJson(value: unknown): string {
+  return JSON.stringify(inOrder(value)).replaceAll(
+    /[<>&\u2028\u2029]/g,
+    (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  );
+}
+
+function inOrder(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(inOrder);
+  if (typeof value !== 'object' || value === null) return value;
+  const entries = Object.entries(value).toSorted(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0));
+  return Object.fromEntries(entries.map(([key, item]) => [key, inOrder(item)]));
+}
+
+/** The manifest with itself in the annotation, ready to be sent. `namespace` is filled in where there is one. */
+export function withLastApplied(manifest: KubeObject, namespace: string): KubeObject {
+  const { [LAST_APPLIED]: _, ...annotations } = manifest.metadata.annotations ?? {};
+  const metadata = { ...manifest.metadata, ...(namespace ? { namespace } : {}), annotations };
+  const bare = { ...manifest, metadata };
+  return { ...bare, metadata: { ...metadata, annotations: { ...annotations, [LAST_APPLIED]: `${goJson(bare)}\n` } } };
+}
+
+/** The manifest in the annotation of a live object; undefined when there is none that can be read. */
+export function lastAppliedOf(live: KubeObject): Readonly<Record<string, unknown>> | undefined {
+  const text = live.metadata.annotations?.[LAST_APPLIED];
+  if (text === undefined) return undefined;
+  try {
+    const value: unknown = JSON.parse(text);
+    return typeof value === 'object' && value !== null && !Array.isArray(value)
+      ? (value as Readonly<Record<string, unknown>>)
+      : undefined;
+  } catch {
+    return undefined;
+  }
+}
