@@ -1,22 +1,8 @@
 /** The annotation in which `kubectl apply` keeps the manifest that was applied last. Same bytes as kubectl's. */
 import type { KubeObject } from '../../api/object.js';
+import { goJson } from '../printers/documents.js';
 
 export const LAST_APPLIED = 'kubectl.kubernetes.io/last-applied-configuration';
-
-/** JSON as Go's encoder writes it: keys in order, `<`, `>` and `&` escaped, a newline at the end. */
-function goJson(value: unknown): string {
-  return JSON.stringify(inOrder(value)).replaceAll(
-    /[<>&\u2028\u2029]/g,
-    (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`,
-  );
-}
-
-function inOrder(value: unknown): unknown {
-  if (Array.isArray(value)) return value.map(inOrder);
-  if (typeof value !== 'object' || value === null) return value;
-  const entries = Object.entries(value).toSorted(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0));
-  return Object.fromEntries(entries.map(([key, item]) => [key, inOrder(item)]));
-}
 
 /** The manifest with itself in the annotation, ready to be sent. `namespace` is filled in where there is one. */
 export function withLastApplied(manifest: KubeObject, namespace: string): KubeObject {

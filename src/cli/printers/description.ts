@@ -21,7 +21,8 @@ interface Line {
 
 /** The text for one object. `events` oldest first; undefined when they could not be had. */
 export function describeObject(object: KubeObject, events: readonly Event[] | undefined, nowMs: number): string {
-  const { apiVersion, kind, metadata, ...rest } = object as unknown as Fields & KubeObject;
+  const { apiVersion, kind, metadata, ...fields } = object as unknown as Fields & KubeObject;
+  const rest = kind === 'Secret' ? withoutSecrets(fields) : fields;
   const { name, namespace, labels, annotations, managedFields: _, ...otherMeta } = metadata;
   const lines: Line[] = [
     line(0, 'Name', name ?? ''),
@@ -36,6 +37,20 @@ export function describeObject(object: KubeObject, events: readonly Event[] | un
   ];
   return `${linesText(lines)}${events === undefined ? '' : eventsText(events, nowMs)}`;
 }
+
+/** What is in a Secret is not for whoever looks over the shoulder: only its size is shown, as by kubectl. */
+function withoutSecrets(fields: Fields): Fields {
+  const data = (fields['data'] ?? {}) as Readonly<Record<string, string>>;
+  const sizes = Object.entries(data).map(([key, value]) => [key, `${Buffer.from(value, 'base64').length} bytes`]);
+  return { ...fields, data: Object.fromEntries(sizes) as Fields };
+}
+
+/** Fields whose keys are people's own words. */
+const FREE_KEYS = new Set(
+  'selector matchLabels nodeSelector labels annotations data binaryData capacity allocatable limits requests hard used'.split(
+    ' ',
+  ),
+);
 
 const line = (depth: number, label: string, value: string): Line => ({ depth, label, value });
 
@@ -54,27 +69,34 @@ function shortened(annotations: Readonly<Record<string, string>> | undefined) {
   );
 }
 
-/** `terminationGracePeriodSeconds` -> `Termination Grace Period Seconds`, `podIP` -> `Pod IP`. Keys of maps stay. */
+/** `terminationGracePeriodSeconds` -> `Termination Grace Period Seconds`, `podIPs` -> `Pod IPs`. */
 export function labelOf(key: string): string {
   if (!/^[a-z][A-Za-z0-9]*$/.test(key)) return key;
-  const words = key.replaceAll(/([a-z0-9])([A-Z])/g, '$1 $2').replaceAll(/([A-Z]+)([A-Z][a-z])/g, '$1 $2');
+  const words = key
+    .replaceAll(/([a-z0-9])([A-Z])/g, '$1 $2')
+    // The last capital of several begins a word, unless only a plural's "s" follows.
+    .replaceAll(/([A-Z]+)([A-Z][a-z])(?!$)/g, '$1 $2')
+    .replaceAll(/([A-Z]+)([A-Z](?!s$)[a-z])$/g, '$1 $2');
   return words.charAt(0).toUpperCase() + words.slice(1);
 }
 
-function fieldLines(fields: Fields, depth: number): Line[] {
+function fieldLines(fields: Fields, depth: number, free = false): Line[] {
   return Object.entries(fields)
     .toSorted(([a], [b]) => (a < b ? -1 : 1))
-    .flatMap(([key, value]) => valueLines(labelOf(key), value, depth));
+    .flatMap(([key, value]) => {
+      const label = free && typeof value !== 'object' ? key : labelOf(key);
+      return valueLines(label, value, depth, FREE_KEYS.has(key));
+    });
 }
 
-function valueLines(label: string, value: unknown, depth: number): Line[] {
+function valueLines(label: string, value: unknown, depth: number, free: boolean): Line[] {
   if (value === undefined) return [];
   if (value === null) return [line(depth, label, '<nil>')];
   if (Array.isArray(value)) return listLines(label, value, depth);
   if (typeof value !== 'object') return [line(depth, label, String(value as string | number | boolean))];
   const entries = Object.keys(value);
   if (entries.length === 0) return [line(depth, label, '{}')];
-  return [{ depth, label, value: undefined }, ...fieldLines(value as Fields, depth + 1)];
+  return [{ depth, label, value: undefined }, ...fieldLines(value as Fields, depth + 1, free)];
 }
 
 function listLines(label: string, items: readonly unknown[], depth: number): Line[] {

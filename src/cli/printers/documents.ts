@@ -9,7 +9,14 @@ function sorted(value: unknown): unknown {
   return Object.fromEntries(entries.map(([key, item]) => [key, sorted(item)]));
 }
 
-export const jsonText = (value: unknown): string => `${JSON.stringify(sorted(value), null, 4)}\n`;
+/** JSON as Go's encoder writes it: keys in order; `<`, `>` and `&` escaped. */
+export const goJson = (value: unknown, indent = 0): string =>
+  JSON.stringify(sorted(value), null, indent).replaceAll(
+    /[<>&\u2028\u2029]/g,
+    (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  );
+
+export const jsonText = (value: unknown): string => `${goJson(value, 4)}\n`;
 
 export const yamlText = (value: unknown): string =>
   stringify(sorted(value), { indentSeq: false, lineWidth: 0, version: '1.1', aliasDuplicateObjects: false });
