@@ -18,6 +18,7 @@ import { systemRandom, type Random } from '../base/random.js';
 import { NODES, type ResourceRef } from '../api/resource.js';
 import { KindRegistry } from '../api/schema/registry.js';
 import type { Node } from '../api/types/core-v1.js';
+import { createEventRecorder } from '../client/event-recorder.js';
 import { Informer } from '../client/informer.js';
 import { InProcessClient } from '../control/apiserver/client.js';
 import { VERSION } from '../control/apiserver/http/path-handler.js';
@@ -47,6 +48,7 @@ import { DEFAULT_REPLICA_OPTIONS } from '../store/replication/context.js';
 import { Replica } from '../store/replication/replica.js';
 import type { AgentConfig } from './config.js';
 import { fencedExecutor, fencedStore } from './fencing.js';
+import { createMergeReporter, warningExecutor } from './honesty.js';
 import { dnsIp, enrol, kubernetesIp, type Enrolment } from './identity.js';
 import { createKindPolicies } from './kind-policies.js';
 import { createApiEndpoints, createNodeLiveness } from './liveness.js';
@@ -147,13 +149,18 @@ async function assemble(
     tolerations: { notReadySeconds: config.tolerationSeconds, unreachableSeconds: config.tolerationSeconds },
   });
   const executor = createWriteExecutor({ registry, random, admission: admission.chain });
+  const outOfReach = () =>
+    membership
+      .members()
+      .filter(({ liveness }) => liveness === 'dead')
+      .map(({ name }) => name);
   const replica: Replica = new Replica(
     {
       ...base,
       disk: new LevelDisk(join(config.dataDir, 'store')),
       network: createPeerNetwork(transport, membership),
       policies: createKindPolicies(registry),
-      executor: fencedExecutor(executor, () => replica.view),
+      executor: fencedExecutor(warningExecutor(executor, outOfReach), () => replica.view),
     },
     {
       ...DEFAULT_REPLICA_OPTIONS,
@@ -256,6 +263,7 @@ async function assemble(
   const clientFor = (role: string, epoch: number) =>
     new InProcessClient({ store: fencedStore(replica, { role, epoch }), reads, random });
   const roles = new RoleRunner(
+    clock,
     transport.self.id,
     {
       scheduler: (epoch) => createScheduler({ ...base, client: clientFor('scheduler', epoch) }),
@@ -299,6 +307,11 @@ async function assemble(
           roles.onView(view);
           leases.onView(view);
         },
+        onMerge: createMergeReporter({
+          reader: replica,
+          metrics,
+          events: createEventRecorder({ ...base, client }, { component: 'skein' }),
+        }),
         onFailure: (error) => onFailure(new Error(`the disk failed: ${errorText(error)}`, { cause: error })),
       });
       return Promise.resolve();

@@ -18,12 +18,7 @@ const MIN_PID_SHARE = 0.02;
 
 export async function readMachineFacts(dataDir: string): Promise<MachineFacts> {
   // Not si.osInfo(): it asks DNS for this machine's full name, which takes 10 s where no resolver answers.
-  const [cpu, memory, system, disk] = await Promise.all([
-    si.cpu(),
-    si.mem(),
-    si.uuid(),
-    statfs(dataDir),
-  ]);
+  const [cpu, memory, system, disk] = await Promise.all([si.cpu(), si.mem(), si.uuid(), statfs(dataDir)]);
   const boot = await readText('/proc/sys/kernel/random/boot_id');
   return {
     architecture: ARCHITECTURES[process.arch] ?? process.arch,

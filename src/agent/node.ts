@@ -112,6 +112,13 @@ export async function createNode(deps: NodeDeps, settings: NodeSettings): Promis
       },
     },
   );
+  // Another part of the cluster may have called this node unreachable: set it right at once.
+  nodes.addHandler({
+    onUpsert: (node) => {
+      const ready = node.status?.conditions?.find(({ type }) => type === 'Ready');
+      if (node.metadata.name === nodeName && ready?.status === 'Unknown') registration.refresh();
+    },
+  });
   const imageServer = new ImageServer(runtime, deps.log);
   const server = new KubeletServer(
     { ...deps, pods: kubelet, runtime, nodeName },

@@ -5,6 +5,7 @@
  * While there is no sequencer, held roles go on: their writes wait. A role that was given to another peer meanwhile is
  * fenced: its requests carry the role's epoch, and the sequencer refuses a lower one.
  */
+import type { Clock } from '../base/clock.js';
 import type { Service } from '../base/lifecycle.js';
 import { errorText, type Logger } from '../base/log.js';
 import type { RoleHolder, View } from '../store/replication/view.js';
@@ -17,6 +18,9 @@ interface Term {
   readonly service: Service;
 }
 
+/** Milliseconds between winning a role and starting it. */
+const TAKEOVER_PAUSE_MS = 100;
+
 export class RoleRunner implements Service {
   readonly name = 'roles';
   private readonly terms = new Map<string, Term>();
@@ -25,6 +29,7 @@ export class RoleRunner implements Service {
   private stopped = false;
 
   constructor(
+    private readonly clock: Clock,
     private readonly self: string,
     private readonly factories: Readonly<Record<string, RoleFactory>>,
     private readonly log: Logger,
@@ -62,6 +67,9 @@ export class RoleRunner implements Service {
   }
 
   private async begin(role: string, epoch: number, factory: RoleFactory): Promise<void> {
+    // Writes that waited for the takeover go first: starting a role keeps the event loop busy for a while.
+    await this.clock.sleep(TAKEOVER_PAUSE_MS);
+    if (this.stopped || this.wanted[role]?.epoch !== epoch) return;
     const service = factory(epoch);
     try {
       await service.start();
