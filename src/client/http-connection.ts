@@ -1,7 +1,8 @@
 /**
  * One API server over HTTP(S): keep-alive connections, TLS with the cluster's CA, deadlines and bounds on everything
  * that is read. Failures of the server are `ApiError`s made from its `Status`; a server that cannot be reached is an
- * `UnreachableError`. Safe for concurrent use. Nothing is retried here: a write may have been done.
+ * `UnreachableError`. Safe for concurrent use. Writes are never
+ * retried here: they may have been done.
  */
 import { request as httpRequest, Agent as HttpAgent, type IncomingMessage, type RequestOptions } from 'node:http';
 import { request as httpsRequest, Agent as HttpsAgent } from 'node:https';
@@ -104,6 +105,8 @@ export class HttpConnection {
   private readonly url: URL;
   private readonly agent: HttpAgent;
   private readonly limits: typeof DEFAULTS;
+  /** Failures of connections that had been idle. */
+  private readonly stale = new WeakSet<UnreachableError>();
 
   /** Throws a `TypeError` for a server that is no http(s) URL. Opens nothing. */
   constructor(
@@ -232,7 +235,18 @@ export class HttpConnection {
     throw errorOf(response.statusCode ?? 500, body, call);
   }
 
-  private exchange(call: HttpCall, signal: AbortSignal): Promise<IncomingMessage> {
+  private async exchange(call: HttpCall, signal: AbortSignal): Promise<IncomingMessage> {
+    try {
+      return await this.attempt(call, signal);
+    } catch (error) {
+      // The server closed an idle connection just as it was taken up again. A read that did not happen happens now.
+      const isRead = (call.method ?? 'GET') === 'GET' && call.body === undefined;
+      if (!isRead || !isUnreachable(error) || !this.stale.delete(error)) throw error;
+      return this.attempt(call, signal);
+    }
+  }
+
+  private attempt(call: HttpCall, signal: AbortSignal): Promise<IncomingMessage> {
     return new Promise((resolve, reject) => {
       const open = this.url.protocol === 'https:' ? httpsRequest : httpRequest;
       const request = open(this.requestOptions(call));
@@ -260,7 +274,10 @@ export class HttpConnection {
       });
       request.on('error', (error) => {
         stopConnecting();
-        if (!answered) reject(signal.aborted ? abortReason(signal) : this.unreachable(error));
+        if (answered) return;
+        const unreachable = this.unreachable(error);
+        if (request.reusedSocket) this.stale.add(unreachable);
+        reject(signal.aborted ? abortReason(signal) : unreachable);
       });
       const { body } = call;
       if (body === undefined || typeof body === 'string' || body instanceof Uint8Array) request.end(body);
