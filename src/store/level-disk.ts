@@ -18,7 +18,9 @@ export class LevelDisk implements Disk {
       if (cause?.code === 'LEVEL_LOCKED') {
         throw new Error(`${this.path} is in use by another process`, { cause: error });
       }
-      throw new DiskCorrupt(`cannot open the store in ${this.path}: ${cause?.message ?? String(error)}`, { cause: error });
+      throw new DiskCorrupt(`cannot open the store in ${this.path}: ${cause?.message ?? String(error)}`, {
+        cause: error,
+      });
     }
   }
 

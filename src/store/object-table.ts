@@ -3,7 +3,14 @@
  * watchers. Synchronous and without I/O. Reads cost O(result), a write O(log n) plus its watchers.
  */
 import type { KubeObject } from '../api/object.js';
-import { parseKey, RevisionGone, type ObjectKey, type Revision, type StoreEvent, type StoreWatcher } from './object-store.js';
+import {
+  parseKey,
+  RevisionGone,
+  type ObjectKey,
+  type Revision,
+  type StoreEvent,
+  type StoreWatcher,
+} from './object-store.js';
 import type { ObjectRecord } from './record.js';
 
 export interface TableLimits {
@@ -118,7 +125,10 @@ export class ObjectTable {
    * Applies records in revision order and tells the watchers, one batch each. A record without value is a deletion; with
    * `keepTombstone` false nothing is remembered of it.
    */
-  apply(changes: readonly { readonly record: ObjectRecord; readonly keepTombstone: boolean }[], revision: Revision): void {
+  apply(
+    changes: readonly { readonly record: ObjectRecord; readonly keepTombstone: boolean }[],
+    revision: Revision,
+  ): void {
     const events: StoreEvent[] = [];
     for (const { record, keepTombstone } of changes) {
       const previous = this.records.get(record.key)?.value;
@@ -140,7 +150,13 @@ export class ObjectTable {
     this.endWatches();
   }
 
-  watch(group: string, resource: string, namespace: string | undefined, from: Revision, watcher: StoreWatcher): () => void {
+  watch(
+    group: string,
+    resource: string,
+    namespace: string | undefined,
+    from: Revision,
+    watcher: StoreWatcher,
+  ): () => void {
     if (from < this.oldestRevision) throw new RevisionGone(from, this.oldestRevision);
     const past = this.eventsAfter(from).filter((event) => matches(event, group, resource, namespace));
     const name = resourceOf(group, resource);

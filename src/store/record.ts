@@ -102,7 +102,10 @@ export function afterDelete(before: ObjectRecord, revision: Revision, stamp: Sta
 /** The same record with all pending writes in its document. */
 export function settled(record: ObjectRecord, policy: KindPolicy): ObjectRecord {
   if (record.pending.length === 0) return record;
-  const writes = record.pending.map(({ stamp, value }) => ({ stamp, shaped: toShape(desiredOf(value), policy.layout) }));
+  const writes = record.pending.map(({ stamp, value }) => ({
+    stamp,
+    shaped: toShape(desiredOf(value), policy.layout),
+  }));
   return { ...record, document: appendWrites(record.document, writes), pending: [] };
 }
 

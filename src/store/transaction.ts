@@ -61,7 +61,11 @@ function overlaid(
 ): KubeObject[] {
   const relevant = entries.filter(([key]) => {
     const parsed = parseKey(key);
-    return parsed.group === group && parsed.resource === resource && (namespace === undefined || parsed.namespace === namespace);
+    return (
+      parsed.group === group &&
+      parsed.resource === resource &&
+      (namespace === undefined || parsed.namespace === namespace)
+    );
   });
   if (relevant.length === 0) return below;
   const idOf = (object: KubeObject) => `${object.metadata.namespace ?? ''}\u0000${object.metadata.name ?? ''}`;

@@ -10,7 +10,7 @@
 import * as Automerge from '@automerge/automerge';
 import type { Stamp } from '../stamp.js';
 import { NO_STAMP } from '../stamp.js';
-import type { Shaped } from './shape.js';
+import { ORDER, type Shaped } from './shape.js';
 
 type Node = { [key: string]: unknown };
 
@@ -105,7 +105,8 @@ function readNode(node: Node, depth: number): { [key: string]: Shaped } {
       continue;
     }
     const inner = readNode(value as Node, depth + 1);
-    const isParent = (depth === 0 && key !== 'metadata') || (depth === 1 && (key === 'labels' || key === 'annotations'));
+    const isParent =
+      (depth === 0 && key !== 'metadata') || (depth === 1 && (key === 'labels' || key === 'annotations'));
     if (isParent && Object.keys(inner).length === 0) continue;
     out[key] = inner;
   }
@@ -133,58 +134,56 @@ export function mergeDocuments(ours: Uint8Array, theirs: Uint8Array, stamp: Stam
   try {
     if (Automerge.hasHeads(doc, Automerge.getHeads(other))) return { bytes: ours, conflicts: [], unchanged: true };
     doc = Automerge.merge(doc, other);
-    const found: Settlement[] = [];
-    findConflicts(doc, [], found);
-    const overrides = found.filter((one) => one.override !== undefined);
-    if (overrides.length > 0) {
-      doc = Automerge.change(doc, { time: 0 }, (root) => {
-        for (const { conflict, override } of overrides) setPath(root, conflict.path, override);
-      });
-    }
-    return { bytes: Automerge.save(doc), conflicts: found.map((one) => one.conflict), unchanged: false };
+    const conflicts: FieldConflict[] = [];
+    const wanted = settle(Automerge.getBackend(doc) as unknown as Backend, ['_root'], [], conflicts);
+    if (conflicts.length > 0) doc = Automerge.change(doc, { time: 0 }, (root) => assign(root, wanted, true));
+    return {
+      bytes: Automerge.save(doc),
+      conflicts: conflicts.filter(({ path, dropped }) => path.at(-1) !== ORDER && dropped.length > 0),
+      unchanged: false,
+    };
   } finally {
     Automerge.free(doc);
     Automerge.free(other);
   }
 }
 
-interface Settlement {
-  readonly conflict: FieldConflict;
-  /** Set when Automerge's choice is not the later one. */
-  readonly override: unknown;
+/** What is needed of the engine: unlike the public view it also shows what lies inside an overridden map. */
+interface Backend {
+  keys(map: string): string[];
+  /** All concurrent values: `['map', id]`, or `['str', text, operation]`. Ids and operations are `counter@actor`. */
+  getAll(map: string, key: string): [type: string, value: string, operation?: string][];
 }
 
-/** An operation id is `counter@actor`, and our actors are stamps. */
-const stampOfOperation = (id: string): string => id.slice(id.indexOf('@') + 1);
-const textOf = (value: unknown): string => (isLeaf(value) ? value.val : '{…}');
+/** Our actors are stamps. */
+const stampOf = (operation: string): string => operation.slice(operation.indexOf('@') + 1);
 
-function findConflicts(node: Node, path: readonly string[], found: Settlement[]): void {
-  for (const key of Object.keys(node)) {
-    const conflicts = Automerge.getConflicts(node as Automerge.Doc<Node>, key);
+/**
+ * The state in which every conflict went to the later write. Maps that both sides made under one name are one map: their
+ * fields are settled one by one.
+ */
+function settle(
+  backend: Backend,
+  maps: readonly string[],
+  path: readonly string[],
+  conflicts: FieldConflict[],
+): { [key: string]: Shaped } {
+  const out: { [key: string]: Shaped } = {};
+  for (const key of new Set(maps.flatMap((map) => backend.keys(map)))) {
     const here = [...path, key];
-    if (conflicts) {
-      const ranked = Object.entries(conflicts).toSorted(([a], [b]) => (stampOfOperation(a) < stampOfOperation(b) ? 1 : -1));
-      const [, latest] = ranked[0] as [string, unknown];
-      const kept = textOf(latest);
-      const dropped = ranked.slice(1).map(([, value]) => textOf(value));
-      const differs = !isLeaf(latest) || textOf(node[key]) !== kept;
-      found.push({ conflict: { path: here, kept, dropped }, override: differs ? plain(latest) : undefined });
-      if (differs) continue;
-    }
-    if (!isLeaf(node[key]) && typeof node[key] === 'object' && node[key] !== null) {
-      findConflicts(node[key] as Node, here, found);
-    }
+    const values = maps
+      .flatMap((map) => backend.getAll(map, key))
+      .map(([type, value, operation = value]) => ({ isMap: type === 'map', value, stamp: stampOf(operation) }))
+      .toSorted((a, b) => (a.stamp < b.stamp ? 1 : -1));
+    const [latest, ...others] = values;
+    if (!latest) continue;
+    if (latest.isMap) {
+      const inner = values.filter(({ isMap }) => isMap).map(({ value }) => value);
+      out[key] = settle(backend, inner, here, conflicts);
+    } else out[key] = latest.value;
+    const dropped = others.filter(({ isMap, value }) => isMap !== latest.isMap || (!isMap && value !== latest.value));
+    const texts = dropped.map(({ isMap, value }) => (isMap ? '{…}' : value));
+    if (others.length > 0) conflicts.push({ path: here, kept: latest.isMap ? '{…}' : latest.value, dropped: texts });
   }
-}
-
-/** A detached copy of a losing branch, so that it can be written again. */
-function plain(value: unknown): unknown {
-  if (isLeaf(value)) return leaf(value.val);
-  return Object.fromEntries(Object.entries(value as Node).map(([key, inner]) => [key, plain(inner)]));
-}
-
-function setPath(root: Node, path: readonly string[], value: unknown): void {
-  let parent = root;
-  for (const key of path.slice(0, -1)) parent = parent[key] as Node;
-  parent[path.at(-1) as string] = value;
+  return out;
 }

@@ -85,11 +85,7 @@ function mergeLive(ours: ObjectRecord, theirs: ObjectRecord, policy: KindPolicy,
   }
   const settledOurs = settled(ours, policy);
   const settledTheirs = settled(theirs, policy);
-  const merged = mergeDocuments(
-    settledOurs.document as Uint8Array,
-    settledTheirs.document as Uint8Array,
-    version,
-  );
+  const merged = mergeDocuments(settledOurs.document as Uint8Array, settledTheirs.document as Uint8Array, version);
   const desired = fromShape(readDocument(merged.bytes), policy.layout) as Record<string, unknown>;
   const specSame = deepEqual({ ...desired, metadata: 0 }, { ...desiredOf(mine), metadata: 0 });
   const generation = Math.max(mine.metadata.generation ?? 0, other.metadata.generation ?? 0) + (specSame ? 0 : 1);

@@ -34,6 +34,8 @@ export interface ReplicaOptions {
   readonly window: number;
   /** How often timeouts are looked at, in milliseconds. */
   readonly tickMs: number;
+  /** How often every peer tells the others whom it follows, changes apart, in milliseconds. */
+  readonly stateMs: number;
   /** An unanswered append is followed by a question after so many milliseconds. */
   readonly probeMs: number;
   /** A candidate waits so long for answers, in milliseconds. */
@@ -62,6 +64,7 @@ export const DEFAULT_REPLICA_OPTIONS: ReplicaOptions = {
   framesInFlight: 2,
   window: 64,
   tickMs: 50,
+  stateMs: 1_000,
   probeMs: 300,
   gatherMs: 400,
   successionMs: 150,
@@ -70,7 +73,7 @@ export const DEFAULT_REPLICA_OPTIONS: ReplicaOptions = {
   requestMs: 10_000,
   resendMs: 1_000,
   syncChunkBytes: 1 << 20,
-  syncIdleMs: 5_000,
+  syncIdleMs: 2_000,
   pendingRequests: 10_000,
 };
 

@@ -1,14 +1,18 @@
 /**
  * Comparing two states in kilobytes: every record falls into one of {@link BUCKETS} buckets by its key; a bucket's digest
  * is the exclusive or of its records' hashes. Equal digests mean equal buckets but for chance (64 bits). Pure.
+ *
+ * A record is told from others by its version and its revision: one and the same write has different revisions on two
+ * lines.
  */
 import { createHash } from 'node:crypto';
+import type { Revision } from '../object-store.js';
 import type { ObjectRecord } from '../record.js';
 
 export const BUCKETS = 256;
 
 function hashOf(record: ObjectRecord): Buffer {
-  return createHash('sha1').update(record.key).update('\u0000').update(record.version).digest();
+  return createHash('sha1').update(`${record.key}\u0000${record.version}${record.revision}`).digest();
 }
 
 export const bucketOf = (key: string): number => createHash('sha1').update(key).digest()[0] as number;
@@ -27,10 +31,13 @@ export function digestBuckets(records: Iterable<ObjectRecord>): string[] {
 export const differingBuckets = (a: readonly string[], b: readonly string[]): number[] =>
   Array.from({ length: BUCKETS }, (_, i) => i).filter((i) => a[i] !== b[i]);
 
-/** Key and version of every record in those buckets. */
-export function versionsIn(records: Iterable<ObjectRecord>, buckets: readonly number[]): [key: string, version: string][] {
+export type RecordState = readonly [key: string, version: string, revision: Revision];
+
+/** Key, version and revision of every record in those buckets. */
+export function statesIn(records: Iterable<ObjectRecord>, buckets: readonly number[]): RecordState[] {
   const wanted = new Set(buckets);
-  const out: [string, string][] = [];
-  for (const record of records) if (wanted.has(bucketOf(record.key))) out.push([record.key, record.version]);
+  const out: RecordState[] = [];
+  for (const record of records)
+    if (wanted.has(bucketOf(record.key))) out.push([record.key, record.version, record.revision]);
   return out;
 }

@@ -1,6 +1,7 @@
 /** What replicas say to each other. Versioned by the first element of the packed array. */
 import { pack, unpack, type Epoch, type LoggedReply, type Position } from '../log-entry.js';
 import type { Revision, WriteReply } from '../object-store.js';
+import type { RecordState } from './digest.js';
 import type { Component, PeerState, View } from './view.js';
 
 export type Message =
@@ -29,8 +30,8 @@ export type Message =
     }
   /** On my disk up to here. */
   | { readonly t: 'ack'; readonly epoch: Epoch; readonly position: Position }
-  /** I cannot append that: my log ends at `head`, and I follow `promised`. */
-  | { readonly t: 'nack'; readonly epoch: Epoch; readonly head: Position; readonly promised: Epoch }
+  /** I cannot append that: my log ends elsewhere, or I do not follow that epoch. `state` tells which. */
+  | { readonly t: 'nack'; readonly epoch: Epoch; readonly promised: Epoch; readonly state: PeerState }
   | { readonly t: 'commit'; readonly epoch: Epoch; readonly revision: Revision }
   | { readonly t: 'write'; readonly id: string; readonly request: unknown }
   /** `bodyOf`: the body is what that revision wrote. Without `reply`: ask somebody else. */
@@ -54,7 +55,7 @@ export type SyncMessage =
       readonly t: 'sync-differ';
       readonly session: number;
       readonly buckets: readonly number[];
-      readonly entries: readonly (readonly [key: string, version: string])[];
+      readonly entries: readonly RecordState[];
     }
   | {
       readonly t: 'sync-offer';

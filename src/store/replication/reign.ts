@@ -12,7 +12,8 @@
 import { errorText } from '../../base/log.js';
 import { internalError } from '../../api/errors.js';
 import {
-  compareEpochs,
+  sameEpoch,
+  samePosition,
   seal,
   type Entry,
   type EntryChange,
@@ -27,7 +28,7 @@ import { encodeRecord, type ObjectRecord } from '../record.js';
 import { Overlay, Transaction } from '../transaction.js';
 import { Batch, loggedReply } from './batch.js';
 import type { ReplicaContext } from './context.js';
-import { assignRoles, quorum, type RoleHolder, type View } from './view.js';
+import { assignRoles, quorum, type PeerState, type RoleHolder, type View } from './view.js';
 
 /** An answer, with the revision it rests on. `bodyOf`: the body is what that revision wrote. */
 export interface Answer {
@@ -50,6 +51,10 @@ interface Progress {
   unacked: Revision[];
   /** Monotonic time of the last message that moved things on. */
   heardMs: number;
+  /** The peer was sent something since it is tracked, so it knows that its log is on the line. */
+  greeted: boolean;
+  /** … and has answered. */
+  confirmed: boolean;
 }
 
 interface Responder {
@@ -60,12 +65,12 @@ interface Responder {
 
 export interface ReignEvents {
   onView(view: View): void;
-  /** A peer follows a higher epoch: this reign is over. */
-  onDeposed(promised: Epoch): void;
   /** A member's log is on another line: bring it over. */
   onDiverged(peer: string): void;
-  /** A member does not know of this epoch. */
-  onUninvited(peer: string): void;
+  /** A member's log is on this line (again): nothing needs to be brought over. */
+  onAligned(peer: string): void;
+  /** A member does not follow this epoch. */
+  onUnfollowed(peer: string, promised: Epoch, state: PeerState): void;
 }
 
 export class Reign {
@@ -85,6 +90,8 @@ export class Reign {
     heads: ReadonlyMap<string, Position>,
     rolesBefore: Readonly<Record<string, RoleHolder>>,
     private readonly events: ReignEvents,
+    /** All roles get a new epoch, sticky holders too: another group may have given out the same numbers. */
+    renewRoles = false,
   ) {
     const { state, self } = context;
     this.overlay = new Overlay(state.table);
@@ -93,7 +100,7 @@ export class Reign {
     for (const [peer, head] of heads) this.track(peer, head);
     this.current = { epoch, version: 0, members: [], voters: [], roles: rolesBefore };
     this.showTail();
-    this.current = this.makeView([self, ...heads.keys()]);
+    this.current = this.makeView([self, ...heads.keys()], renewRoles);
   }
 
   get view(): View {
@@ -118,9 +125,8 @@ export class Reign {
       return this.answerOf(known);
     }
     const { reply, logged, revision } = this.execute(id, request);
-    const done = this.acknowledged(revision);
     this.flush();
-    await done;
+    await this.acknowledged(revision);
     return { reply, bodyOf: logged?.bodyOf ?? null, revision };
   }
 
@@ -137,15 +143,19 @@ export class Reign {
 
   /** Puts the results of a merge into the log. Resolves when they, and all before them, are acknowledged. */
   async merge(records: readonly ObjectRecord[], replies: readonly LoggedReply[]): Promise<void> {
-    // Given on another history line, whose revisions mean nothing here: certain as they are.
-    this.context.state.rememberReplies(replies.map((reply) => ({ ...reply, revision: 0 })));
+    const { state } = this.context;
     for (const record of records) {
       const revision = this.enqueue({ op: 'merge', key: record.key, record: encodeRecord(record) });
       this.overlay.set(record.key, record.value, revision);
     }
-    const done = this.acknowledged(this.nextRevision - 1);
+    // Nothing to write, but the newcomer has seen higher revisions than were given out here.
+    if (this.newest < this.nextRevision - 1) this.enqueue({ op: 'reign' });
+    const { newest } = this;
+    // Given on another history line, whose revisions mean nothing here: certain when what they tell of is.
+    const unknown = replies.filter(({ id }) => !state.replyTo(id));
+    state.rememberReplies(unknown.map((reply) => ({ ...reply, revision: newest })));
     this.flush();
-    await done;
+    await this.acknowledged(newest);
   }
 
   /** A peer promised to follow this epoch. */
@@ -158,7 +168,9 @@ export class Reign {
 
   /** The peer's log is on this line now, up to `position`. */
   joined(peer: string, position: Position): void {
+    if (!this.progress.has(peer)) return;
     this.track(peer, position);
+    (this.progress.get(peer) as Progress).confirmed = true;
     this.change(this.current.members);
   }
 
@@ -173,29 +185,29 @@ export class Reign {
 
   onAck(peer: string, position: Position): void {
     const progress = this.progress.get(peer);
-    if (!progress?.match || !this.context.state.log.has(position)) return;
+    if (!progress || !this.context.state.log.has(position)) return;
+    if (!progress.match) {
+      this.joined(peer, position);
+      return;
+    }
     if (position.revision > progress.match.revision) progress.match = position;
     progress.unacked = progress.unacked.filter((end) => end > position.revision);
     progress.heardMs = this.context.clock.monotonicMs();
+    progress.confirmed = true;
     this.advance();
     this.feed(peer, progress);
   }
 
-  onNack(peer: string, head: Position, promised: Epoch): void {
-    const order = compareEpochs(promised, this.epoch);
-    if (order > 0) {
-      this.events.onDeposed(promised);
+  onNack(peer: string, promised: Epoch, state: PeerState): void {
+    if (!sameEpoch(promised, this.epoch) || state.leader !== this.epoch.leader) {
+      this.events.onUnfollowed(peer, promised, state);
       return;
     }
-    if (order < 0) {
-      this.events.onUninvited(peer);
-      return;
-    }
-    const progress = this.progress.get(peer);
-    if (!progress) return;
-    this.track(peer, head);
+    const before = this.progress.get(peer);
+    if (!before) return;
+    this.track(peer, state.head);
     const after = this.progress.get(peer) as Progress;
-    if (!after.match) this.change(this.current.members);
+    if (Boolean(before.match) !== Boolean(after.match)) this.change(this.current.members);
     else this.feed(peer, after);
   }
 
@@ -206,11 +218,15 @@ export class Reign {
       if (now - progress.heardMs < this.context.options.probeMs) continue;
       progress.heardMs = now;
       this.sendView(peer);
-      if (!progress.match) this.events.onDiverged(peer);
-      else if (progress.match.revision < this.context.state.head.revision) {
+      if (!progress.match) {
+        // The answer tells whether it is on the line meanwhile, if word of that was lost.
+        this.ask(peer, this.context.state.head);
+        this.events.onDiverged(peer);
+      } else if (!progress.confirmed || progress.match.revision < this.context.state.head.revision) {
         // Ask from the last certain position: an answer tells where the peer really is.
         progress.sent = progress.match;
         progress.unacked = [];
+        progress.greeted = false;
         this.feed(peer, progress);
       }
     }
@@ -290,6 +306,10 @@ export class Reign {
     }
     const room = options.window - progress.unacked.length;
     if (room <= 0) return;
+    if (!progress.greeted && samePosition(progress.sent, state.head)) {
+      progress.greeted = this.ask(peer, progress.sent);
+      return;
+    }
     for (const kept of state.log.after(progress.sent, room)) {
       const sent = this.context.send(peer, {
         t: 'append',
@@ -299,9 +319,16 @@ export class Reign {
         commit: state.applied.revision,
       });
       if (!sent) return;
+      progress.greeted = true;
       progress.sent = kept.end;
       progress.unacked.push(kept.end.revision);
     }
+  }
+
+  /** An append without a frame: the peer learns that it is on the line, or answers that it is not. */
+  private ask(peer: string, previous: Position): boolean {
+    const commit = this.context.state.applied.revision;
+    return this.context.send(peer, { t: 'append', epoch: this.epoch, previous, frame: null, commit });
   }
 
   /** Acknowledges what enough voters have on disk. */
@@ -337,17 +364,22 @@ export class Reign {
 
   private track(peer: string, head: Position): void {
     const match = this.context.state.log.has(head) ? head : undefined;
-    this.progress.set(peer, { match, sent: head, unacked: [], heardMs: this.context.clock.monotonicMs() });
+    const heardMs = this.context.clock.monotonicMs();
+    this.progress.set(peer, { match, sent: head, unacked: [], heardMs, greeted: false, confirmed: false });
+    if (match) this.events.onAligned(peer);
   }
 
-  private makeView(members: readonly string[]): View {
+  private makeView(members: readonly string[], renewRoles = false): View {
     const { self, options } = this.context;
     const sorted = [...new Set(members)].toSorted();
     const voters = sorted.filter((peer) => peer === self || this.progress.get(peer)?.match);
     const version = this.current.version + 1;
     // Unique along this line of views: the epoch rises with every reign, the version within it.
     const roleEpoch = this.epoch.n * 65_536 + version;
-    const roles = assignRoles(options.roles, self, voters, this.current.roles, roleEpoch);
+    const assigned = assignRoles(options.roles, self, voters, this.current.roles, roleEpoch);
+    const roles = renewRoles
+      ? Object.fromEntries(Object.entries(assigned).map(([name, { holder }]) => [name, { holder, epoch: roleEpoch }]))
+      : assigned;
     return { epoch: this.epoch, version, members: sorted, voters, roles };
   }
 

@@ -7,7 +7,7 @@ import { errorText, type Logger } from '../../base/log.js';
 import { frameEnd, type Entry, type Frame, type LoggedReply, type Position } from '../log-entry.js';
 import { parseKey, type Revision } from '../object-store.js';
 import type { KubeObject } from '../../api/object.js';
-import { ObjectTable } from '../object-table.js';
+import { ObjectTable, withRevision } from '../object-table.js';
 import { afterDelete, afterPut, decodeRecord, deepFreeze, type ObjectRecord } from '../record.js';
 import { stampMs, type Stamp, type StampClock } from '../stamp.js';
 import type { KindPolicies } from '../kind-policy.js';
@@ -27,6 +27,16 @@ export interface StateLimits {
   readonly tombstoneRetentionMs: number;
   /** How long changed records wait before they are written, in milliseconds. */
   readonly flushDelayMs: number;
+}
+
+/** Records as of the end of the log. */
+export interface RecordsView {
+  record(key: string): ObjectRecord | undefined;
+  all(): Iterable<ObjectRecord>;
+  /** Those that the table does not show yet. */
+  readonly tail: readonly ObjectRecord[];
+  /** What that revision wrote, or the last state of what it deleted, while that is known. */
+  objectAt(revision: Revision): KubeObject | undefined;
 }
 
 interface Waiter {
@@ -141,9 +151,51 @@ export class ReplicaState {
     this.scheduleFlush();
   }
 
-  /** Replaces the state by another history line's: used at the end of a synchronisation. Durable when it resolves. */
-  async install(records: readonly ObjectRecord[], absent: readonly string[], position: Position): Promise<void> {
+  /**
+   * The records with all that is in the log, committed or not, without showing it to anybody: what this peer brings to a
+   * merge.
+   */
+  withTail(): RecordsView {
+    const { table } = this;
+    const fresh = new Map<string, ObjectRecord>();
+    const objects = new Map<Revision, KubeObject>();
+    for (const { frame } of this.log.since(this.appliedPosition.revision)) {
+      for (const entry of frame.entries) {
+        if (entry.op === 'reign') continue;
+        const before = (fresh.get(entry.key) ?? table.record(entry.key))?.value;
+        const record = this.recordAfter(entry, fresh);
+        if (!record) continue;
+        fresh.set(record.key, record);
+        const shown = record.value ?? (before && withRevision(before, entry.revision));
+        if (shown) objects.set(entry.revision, shown);
+      }
+    }
+    return {
+      record: (key) => fresh.get(key) ?? table.record(key),
+      *all() {
+        for (const record of table.allRecords()) if (!fresh.has(record.key)) yield record;
+        yield* fresh.values();
+      },
+      tail: [...fresh.values()],
+      objectAt: (revision) => objects.get(revision) ?? table.eventAt(revision)?.object,
+    };
+  }
+
+  /**
+   * Ends a synchronisation: `received` and `absent` are all in which the sequencer's state at `position` differs from this
+   * peer's, with the tail of its log. Resolves with true when it is durable, with false when `isWanted` said no before anything was done.
+   */
+  async install(
+    received: readonly ObjectRecord[],
+    absent: readonly string[],
+    position: Position,
+    isWanted: () => boolean,
+  ): Promise<boolean> {
     await this.flush();
+    if (!isWanted()) return false;
+    const newest = new Map([...this.withTail().tail, ...received].map((record) => [record.key, record]));
+    for (const key of absent) newest.delete(key);
+    const records = [...newest.values()];
     const more = this.log.reset(position);
     this.own.clear();
     this.appliedPosition = position;
@@ -153,8 +205,9 @@ export class ReplicaState {
     this.table.reset([...records, ...removals], position.revision);
     for (const { key } of gone) this.table.forget(key);
     for (const record of records) if (!record.value) this.tombstones.set(record.key, record.version);
-    await this.deps.storage.flush(records, absent, position, position, more);
     this.wake();
+    await this.deps.storage.flush(records, absent, position, position, more);
+    return true;
   }
 
   /** What an entry that is not committed yet makes of its object. */
@@ -163,7 +216,10 @@ export class ReplicaState {
       case 'reign':
         return undefined;
       case 'put':
-        return { key: entry.key, object: this.own.get(entry.revision) ?? deepFreeze(JSON.parse(entry.value) as KubeObject) };
+        return {
+          key: entry.key,
+          object: this.own.get(entry.revision) ?? deepFreeze(JSON.parse(entry.value) as KubeObject),
+        };
       case 'delete':
         return { key: entry.key, object: undefined };
       case 'merge':
@@ -302,4 +358,3 @@ function atRevision(record: ObjectRecord, revision: Revision): { readonly value:
     }),
   };
 }
-

@@ -35,13 +35,21 @@ import { keyString } from '../object-store.js';
 import { StampClock } from '../stamp.js';
 import type { MergeReport, PeerNetwork, ReplicaContext, ReplicaOptions } from './context.js';
 import { decodeMessage, encodeMessage, type Message, type SyncMessage } from './messages.js';
-import { Reign, type Answer } from './reign.js';
+import { Reign, type Answer, type ReignEvents } from './reign.js';
 import { ReplicaState, type StateLimits } from './replica-state.js';
 import { Requests } from './requests.js';
 import { readFrame, ReplicaStorage } from './storage.js';
 import { SyncClient } from './sync-client.js';
 import { SyncServer } from './sync-server.js';
-import { compareComponents, nextEpoch, successionOrder, type Component, type PeerState, type RoleHolder, type View } from './view.js';
+import {
+  compareComponents,
+  nextEpoch,
+  successionOrder,
+  type Component,
+  type PeerState,
+  type RoleHolder,
+  type View,
+} from './view.js';
 
 export interface ReplicaDeps {
   readonly clock: Clock;
@@ -78,10 +86,13 @@ interface Candidacy {
   readonly refusals: Map<string, { why: string; promised: Epoch; leader: string }>;
   readonly asked: readonly string[];
   readonly cancel: Cancel;
+  /** The candidate's own promise is on disk. */
+  ready: boolean;
 }
 
-/** How often a candidate asks peers again that still believe in the old sequencer. */
-const STUBBORN_RETRIES = 6;
+/** How often a candidate asks peers again that still believe in the old sequencer, and how long it waits between. */
+const STUBBORN_RETRIES = 10;
+const STUBBORN_MS = 20;
 
 export class Replica implements Service, ObjectStore {
   readonly name = 'replica';
@@ -104,7 +115,11 @@ export class Replica implements Service, ObjectStore {
   private syncServer: SyncServer | undefined;
   private candidacy: Candidacy | undefined;
   private lastRoles: Readonly<Record<string, RoleHolder>> = {};
+  /** When this peer lost its sequencer, or last promised to follow one. */
   private idleSinceMs = 0;
+  /** After a failed candidacy: not before. */
+  private standFromMs = 0;
+  private statesSentMs = 0;
   private startedMs = 0;
   private stubborn = 0;
   private mayFound: boolean;
@@ -132,7 +147,11 @@ export class Replica implements Service, ObjectStore {
       onMerge: (report) => this.listeners.forEach((listener) => listener.onMerge?.(report)),
     };
     this.requests = new Requests(this.context, { reign: () => this.reign, leader: () => this.leader });
-    this.syncClient = new SyncClient(this.context, (from, position) => this.onInstalled(from, position));
+    this.syncClient = new SyncClient(
+      this.context,
+      (from, position) => this.onInstalled(from, position),
+      (error) => this.fail(error),
+    );
   }
 
   // ---- Service
@@ -205,7 +224,13 @@ export class Replica implements Service, ObjectStore {
     return this.state.table.list(group, resource, namespace);
   }
 
-  watch(group: string, resource: string, namespace: string | undefined, from: Revision, watcher: StoreWatcher): () => void {
+  watch(
+    group: string,
+    resource: string,
+    namespace: string | undefined,
+    from: Revision,
+    watcher: StoreWatcher,
+  ): () => void {
     return this.state.table.watch(group, resource, namespace, from, watcher);
   }
 
@@ -249,12 +274,16 @@ export class Replica implements Service, ObjectStore {
     const now = this.deps.clock.monotonicMs();
     const lost = !this.context.alive().includes(this.following);
     const neverCame = !this.currentView && now - this.idleSinceMs > this.settings.inviteMs;
-    if (lost || neverCame) this.becomeIdle(lost ? 'the sequencer is gone' : 'the promised view did not come');
+    const state = this.peerStates.get(this.following);
+    const gaveUp = this.currentView !== undefined && state !== undefined && state.leader !== this.following;
+    if (lost || gaveUp) this.becomeIdle(lost ? 'the sequencer is gone' : 'the sequencer gave up');
+    else if (neverCame) this.becomeIdle('the promised view did not come');
   }
 
   private considerStanding(): void {
     const now = this.deps.clock.monotonicMs();
     if (!this.mayFound && this.state.head.revision === 0) return;
+    if (now < this.standFromMs) return;
     const alive = this.context.alive();
     const waited = now - this.idleSinceMs;
     const led = [...this.peerStates.values()].some(
@@ -274,6 +303,11 @@ export class Replica implements Service, ObjectStore {
   /** Asks all living peers to follow a new epoch of this peer. */
   private stand(component: Component | null): void {
     this.cancelCandidacy();
+    // Whoever waits for an answer asks the next reign; its members follow it as soon as they are asked.
+    this.abdicate();
+    this.following = '';
+    this.onLine = false;
+    this.currentView = undefined;
     const epoch = nextEpoch(this.context.self, this.promised, this.highestSeen);
     const asked = this.context.alive().filter((peer) => peer !== this.context.self);
     this.mode = 'candidate';
@@ -284,11 +318,13 @@ export class Replica implements Service, ObjectStore {
       refusals: new Map(),
       asked,
       cancel: this.deps.clock.timer(this.settings.gatherMs, () => this.concludeCandidacy(candidacy)),
+      ready: false,
     };
     this.candidacy = candidacy;
     this.promise(epoch).then(
       () => {
         if (this.candidacy !== candidacy) return;
+        candidacy.ready = true;
         for (const peer of asked) this.context.send(peer, { t: 'prepare', epoch, component });
         this.checkCandidacy();
       },
@@ -313,12 +349,16 @@ export class Replica implements Service, ObjectStore {
     const open = candidacy.asked.filter(
       (peer) => alive.includes(peer) && !candidacy.promises.has(peer) && !candidacy.refusals.has(peer),
     );
-    if (open.length === 0 && sameEpoch(this.storage.current.promised, candidacy.epoch)) this.concludeCandidacy(candidacy);
+    if (open.length === 0 && candidacy.ready) this.concludeCandidacy(candidacy);
   }
 
   private concludeCandidacy(candidacy: Candidacy): void {
     if (this.candidacy !== candidacy || this.stopped) return;
     this.cancelCandidacy();
+    if (!candidacy.ready) {
+      this.becomeIdle('the disk is slow');
+      return;
+    }
     const alive = this.context.alive();
     const refusals = [...candidacy.refusals].filter(([peer]) => alive.includes(peer)).map(([, refusal]) => refusal);
     const overtaken = refusals.some(({ why }) => why === 'promised');
@@ -326,11 +366,10 @@ export class Replica implements Service, ObjectStore {
     const stubborn = refusals.some(({ why, leader }) => why !== 'promised' && !alive.includes(leader));
     if (overtaken || led || (stubborn && this.stubborn < STUBBORN_RETRIES)) {
       this.stubborn = stubborn ? this.stubborn + 1 : 0;
-      this.abdicate();
       // Not all at once again: the others may be trying as well.
-      const delay = led ? this.settings.inviteMs / 4 : 10 + this.context.random.int(this.settings.successionMs);
-      this.becomeIdle('others object');
-      this.idleSinceMs = this.deps.clock.monotonicMs() + delay - this.settings.successionMs;
+      const jitter = this.context.random.int(this.settings.successionMs);
+      const delay = led ? this.settings.inviteMs / 4 : overtaken ? jitter : STUBBORN_MS + jitter / 4;
+      this.becomeIdle('others object', delay);
       return;
     }
     this.stubborn = 0;
@@ -339,34 +378,38 @@ export class Replica implements Service, ObjectStore {
       .toSorted(([, a], [, b]) => comparePositions(b, a))[0];
     if (fuller && !candidacy.component) {
       this.context.send(fuller[0], { t: 'stand', epoch: candidacy.epoch });
-      this.becomeIdle('another log is fuller');
+      this.becomeIdle('another log is fuller', this.settings.gatherMs);
       return;
     }
-    this.lead(candidacy.epoch, new Map([...candidacy.promises].filter(([peer]) => alive.includes(peer))));
+    const heads = new Map([...candidacy.promises].filter(([peer]) => alive.includes(peer)));
+    this.lead(candidacy.epoch, heads, candidacy.component !== null);
   }
 
-  private lead(epoch: Epoch, heads: ReadonlyMap<string, Position>): void {
-    this.abdicate();
+  private lead(epoch: Epoch, heads: ReadonlyMap<string, Position>, takesIn: boolean): void {
     this.mode = 'leading';
     this.following = '';
     this.currentView = undefined;
     this.invited.clear();
-    const reign = new Reign(this.context, epoch, heads, this.lastRoles, {
+    const events: ReignEvents = {
       onView: (view) => {
         if (this.reign === reign) this.onView(view);
       },
-      onDeposed: (promised) => {
-        if (this.reign !== reign) return;
-        this.see(promised);
-        this.abdicate();
-        this.becomeIdle('a higher epoch rules');
+      onDiverged: (peer) => {
+        if (this.reign === reign) this.syncServer?.start(peer);
       },
-      onDiverged: (peer) => this.syncServer?.start(peer),
-      onUninvited: (peer) => this.invite(peer),
-    });
+      onAligned: (peer) => this.syncServer?.forget(peer),
+      onUnfollowed: (peer, promised, state) => {
+        if (this.reign === reign) this.onUnfollowed(peer, promised, state);
+      },
+    };
+    const reign: Reign = new Reign(this.context, epoch, heads, this.lastRoles, events, takesIn);
     this.reign = reign;
     this.syncServer = new SyncServer(this.context, reign);
-    this.deps.log.info('leads', { epoch: epoch.n, members: reign.view.members.length, revision: this.state.head.revision });
+    this.deps.log.info('leads', {
+      epoch: epoch.n,
+      members: reign.view.members.length,
+      revision: this.state.head.revision,
+    });
     reign.start();
     for (const peer of heads.keys()) if (!reign.view.voters.includes(peer)) this.syncServer.start(peer);
     this.broadcastState();
@@ -383,7 +426,7 @@ export class Replica implements Service, ObjectStore {
     reign.stop();
   }
 
-  private becomeIdle(why: string): void {
+  private becomeIdle(why: string, waitMs = 0): void {
     this.deps.log.info('has no sequencer', { why });
     this.cancelCandidacy();
     this.abdicate();
@@ -391,7 +434,9 @@ export class Replica implements Service, ObjectStore {
     this.following = '';
     this.onLine = false;
     this.currentView = undefined;
+    this.syncClient.cancel();
     this.idleSinceMs = this.deps.clock.monotonicMs();
+    this.standFromMs = this.idleSinceMs + waitMs;
     this.broadcastState();
     this.notifyView();
   }
@@ -425,6 +470,25 @@ export class Replica implements Service, ObjectStore {
     }
   }
 
+  /** A member obeys another epoch. */
+  private onUnfollowed(peer: string, promised: Epoch, state: PeerState): void {
+    const { reign } = this;
+    if (!reign) return;
+    this.peerStates.set(peer, state);
+    this.see(promised);
+    if (compareEpochs(promised, reign.epoch) <= 0) {
+      this.invite(peer);
+      return;
+    }
+    const mine = this.component(reign.view);
+    // It lost its sequencer and is alone: only a new reign can take it in again.
+    if (state.size === 0) this.stand(mine);
+    // A group that took our members while we were taken for dead: it went on without us, so we join it.
+    else if (compareComponents({ ...mine, size: mine.size - 1 }, { size: state.size, epoch: state.epoch }) <= 0) {
+      this.becomeIdle('a higher epoch rules', this.settings.inviteMs);
+    } else this.stand(mine);
+  }
+
   private component(view: View): Component {
     return { size: view.members.length, epoch: view.epoch };
   }
@@ -441,6 +505,8 @@ export class Replica implements Service, ObjectStore {
   // ---- what comes in
 
   private tick(): void {
+    const now = this.deps.clock.monotonicMs();
+    if (now - this.statesSentMs >= this.settings.stateMs) this.broadcastState();
     this.reign?.tick();
     this.evaluate();
     this.requests.retry();
@@ -495,7 +561,7 @@ export class Replica implements Service, ObjectStore {
         return;
       case 'nack':
         if (this.reign && sameEpoch(this.reign.epoch, message.epoch)) {
-          this.reign.onNack(from, message.head, message.promised);
+          this.reign.onNack(from, message.promised, message.state);
         }
         return;
       case 'commit':
@@ -536,7 +602,8 @@ export class Replica implements Service, ObjectStore {
       return;
     }
     const mine = this.view;
-    const leaderAlive = this.mode === 'leading' || (this.mode === 'following' && this.context.alive().includes(this.following));
+    const leaderAlive =
+      this.mode === 'leading' || (this.mode === 'following' && this.context.alive().includes(this.following));
     if (order > 0 && mine && leaderAlive && this.leader !== from) {
       if (!component || compareComponents(component, this.component(mine)) <= 0) {
         refuse(component ? 'larger' : 'leader-alive');
@@ -550,8 +617,11 @@ export class Replica implements Service, ObjectStore {
   private follow(leader: string, epoch: Epoch): void {
     this.cancelCandidacy();
     this.abdicate();
+    this.syncClient.cancel();
     this.mode = 'following';
     this.following = leader;
+    // What it told before does not speak of this epoch.
+    this.peerStates.delete(leader);
     this.onLine = false;
     this.currentView = undefined;
     this.idleSinceMs = this.deps.clock.monotonicMs();
@@ -583,7 +653,12 @@ export class Replica implements Service, ObjectStore {
       return;
     }
     // An invited peer obeys a higher epoch but nobody leads it: only a new reign can take it in.
-    if (this.reign && message.why === 'promised' && message.state.size === 0 && sameEpoch(this.reign.epoch, message.epoch)) {
+    if (
+      this.reign &&
+      message.why === 'promised' &&
+      message.state.size === 0 &&
+      sameEpoch(this.reign.epoch, message.epoch)
+    ) {
       this.stand(this.component(this.reign.view));
     }
   }
@@ -594,33 +669,36 @@ export class Replica implements Service, ObjectStore {
 
   private onFollowedView(from: string, view: View, commit: Revision): void {
     if (!this.follows(from, view.epoch)) {
-      this.context.send(from, { t: 'nack', epoch: view.epoch, head: this.state.head, promised: this.promised });
+      this.nack(from, view.epoch);
       return;
     }
+    if (this.onLine) this.state.commitUpTo(Math.min(commit, this.state.head.revision));
     if (this.currentView && this.currentView.version >= view.version) return;
     this.currentView = view;
-    if (this.onLine) this.state.commitUpTo(commit);
     this.onView(view);
   }
 
   private onAppend(from: string, message: Message & { t: 'append' }): void {
     const { epoch, previous, frame: bytes, commit } = message;
-    const nack = () =>
-      this.context.send(from, { t: 'nack', epoch, head: this.state.head, promised: this.promised });
     if (!this.follows(from, epoch)) {
-      nack();
+      this.nack(from, epoch);
       return;
     }
     if (!samePosition(previous, this.state.head)) {
       // A repetition of what is here already needs no second answer than where we are.
       if (this.state.log.has(previous) && this.onLine) this.acknowledge(from, epoch);
-      else nack();
+      else this.nack(from, epoch);
       return;
     }
     this.onLine = true;
-    const frame = bytes && readFrame(bytes);
+    if (!bytes) {
+      this.state.commitUpTo(Math.min(commit, this.state.head.revision));
+      this.acknowledge(from, epoch);
+      return;
+    }
+    const frame = readFrame(bytes);
     if (!frame) {
-      if (bytes) nack();
+      this.nack(from, epoch);
       return;
     }
     // A copy: the received buffer is larger than the frame, and the log keeps it.
@@ -631,6 +709,10 @@ export class Replica implements Service, ObjectStore {
       () => undefined, // The replica stops through ReplicaState.onFailure.
     );
     this.state.commitUpTo(Math.min(commit, head.revision));
+  }
+
+  private nack(to: string, epoch: Epoch): void {
+    this.context.send(to, { t: 'nack', epoch, promised: this.promised, state: this.peerState() });
   }
 
   private acknowledge(to: string, epoch: Epoch): void {
@@ -687,7 +769,8 @@ export class Replica implements Service, ObjectStore {
     const inLog = answer.bodyOf !== null && this.reign?.view.voters.includes(to) === true;
     const body = inLog
       ? null
-      : (answer.reply.body ?? (answer.bodyOf === null ? null : (this.state.table.eventAt(answer.bodyOf)?.object ?? null)));
+      : (answer.reply.body ??
+        (answer.bodyOf === null ? null : (this.state.table.eventAt(answer.bodyOf)?.object ?? null)));
     this.context.send(to, {
       t: 'reply',
       id,
@@ -738,6 +821,7 @@ export class Replica implements Service, ObjectStore {
   }
 
   private broadcastState(): void {
+    this.statesSentMs = this.deps.clock.monotonicMs();
     for (const peer of this.context.alive()) this.sendState(peer);
   }
 
@@ -759,5 +843,5 @@ export class Replica implements Service, ObjectStore {
   }
 }
 
-const sameMembers = (a: readonly string[], b: readonly string[]) => a.length === b.length && a.every((peer, i) => peer === b[i]);
-
+const sameMembers = (a: readonly string[], b: readonly string[]) =>
+  a.length === b.length && a.every((peer, i) => peer === b[i]);

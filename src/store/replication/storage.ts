@@ -4,16 +4,7 @@
  */
 import type { Disk, DiskOperation } from '../disk.js';
 import { DiskCorrupt } from '../disk.js';
-import {
-  NO_EPOCH,
-  samePosition,
-  seal,
-  START,
-  unseal,
-  type Epoch,
-  type Frame,
-  type Position,
-} from '../log-entry.js';
+import { NO_EPOCH, samePosition, seal, START, unseal, type Epoch, type Frame, type Position } from '../log-entry.js';
 import { decodeRecord, encodeRecord, type ObjectRecord } from '../record.js';
 import { FRAME_RANGE, FrameLog } from './frame-log.js';
 
@@ -108,7 +99,11 @@ export class ReplicaStorage {
   ): Promise<void> {
     return this.writeMeta({ applied, base }, [
       ...more,
-      ...records.map((record): DiskOperation => ({ type: 'put', key: RECORD_PREFIX + record.key, value: encodeRecord(record) })),
+      ...records.map((record): DiskOperation => ({
+        type: 'put',
+        key: RECORD_PREFIX + record.key,
+        value: encodeRecord(record),
+      })),
       ...removed.map((key): DiskOperation => ({ type: 'del', key: RECORD_PREFIX + key })),
     ]);
   }

@@ -1,16 +1,18 @@
 /** The peer's side of a synchronisation; see `sync-server.ts` for the conversation. */
-import { errorText } from '../../base/log.js';
 import type { LoggedReply, Position } from '../log-entry.js';
 import { decodeRecord, encodeRecord, type ObjectRecord } from '../record.js';
 import type { ReplicaContext } from './context.js';
-import { digestBuckets, versionsIn } from './digest.js';
+import { digestBuckets, statesIn, type RecordState } from './digest.js';
 import type { SyncMessage } from './messages.js';
+import type { RecordsView } from './replica-state.js';
 
 /** Answers handed over, so that a retry of a request that only this side saw is not executed again. */
 const REPLIES_OFFERED = 1_000;
 
 export class SyncClient {
   private session = 0;
+  private view: RecordsView | undefined;
+  private replies: LoggedReply[] = [];
   private offers: { records: Uint8Array[]; wants: string[] }[] = [];
   private received: { records: ObjectRecord[]; absent: string[] } = { records: [], absent: [] };
 
@@ -18,7 +20,16 @@ export class SyncClient {
     private readonly context: ReplicaContext,
     /** The state is now that of the sequencer's line at this position, durably. */
     private readonly onInstalled: (from: string, position: Position) => void,
+    private readonly onFailure: (error: unknown) => void,
   ) {}
+
+  /** Another sequencer is followed from now on: what comes of the session is not wanted any more. */
+  cancel(): void {
+    this.session = 0;
+    this.view = undefined;
+    this.offers = [];
+    this.received = { records: [], absent: [] };
+  }
 
   onMessage(from: string, message: SyncMessage): void {
     if (message.t === 'sync-start') {
@@ -43,30 +54,33 @@ export class SyncClient {
   }
 
   private begin(from: string, session: number): void {
-    const { state } = this.context;
+    this.cancel();
     this.session = session;
-    this.received = { records: [], absent: [] };
     // Whatever this peer has counts, acknowledged or not: nothing is lost, and the merge decides.
-    state.commitUpTo(state.head.revision);
-    this.context.send(from, { t: 'sync-digest', session, buckets: digestBuckets(state.table.allRecords()) });
+    this.view = this.context.state.withTail();
+    this.context.send(from, { t: 'sync-digest', session, buckets: digestBuckets(this.view.all()) });
   }
 
   private offersFor(
     buckets: readonly number[],
-    entries: readonly (readonly [string, string])[],
+    entries: readonly RecordState[],
   ): { records: Uint8Array[]; wants: string[] }[] {
-    const { table } = this.context.state;
-    const theirs = new Map(entries);
-    const wants = entries.filter(([key, version]) => table.record(key)?.version !== version).map(([key]) => key);
+    const view = this.view as RecordsView;
+    const theirs = new Map(entries.map(([key, version]) => [key, version]));
+    const isOther = ([key, version, revision]: RecordState) => {
+      const mine = view.record(key);
+      return mine?.version !== version || mine.revision !== revision;
+    };
+    const wants = entries.filter(isOther).map(([key]) => key);
     const offers: { records: Uint8Array[]; wants: string[] }[] = [{ records: [], wants }];
     let bytes = 0;
-    for (const [key, version] of versionsIn(table.allRecords(), buckets)) {
+    for (const [key, version] of statesIn(view.all(), buckets)) {
       if (theirs.get(key) === version) continue;
       if (bytes > this.context.options.syncChunkBytes) {
         offers.push({ records: [], wants: [] });
         bytes = 0;
       }
-      const encoded = encodeRecord(table.record(key) as ObjectRecord);
+      const encoded = encodeRecord(view.record(key) as ObjectRecord);
       (offers.at(-1) as (typeof offers)[number]).records.push(encoded);
       bytes += encoded.length;
     }
@@ -77,7 +91,9 @@ export class SyncClient {
     const offer = this.offers.shift();
     if (!offer) return;
     const last = this.offers.length === 0;
-    const replies = last ? this.context.state.recentReplies(REPLIES_OFFERED).map((reply) => this.selfContained(reply)) : [];
+    if (last)
+      this.replies = this.context.state.recentReplies(REPLIES_OFFERED).map((reply) => this.selfContained(reply));
+    const replies = last ? this.replies : [];
     this.context.send(to, { t: 'sync-offer', session: this.session, ...offer, replies, last });
   }
 
@@ -85,7 +101,7 @@ export class SyncClient {
   private selfContained(reply: LoggedReply): LoggedReply {
     if (reply.bodyOf === undefined) return reply;
     const { bodyOf, ...rest } = reply;
-    const object = this.context.state.table.eventAt(bodyOf)?.object ?? null;
+    const object = this.view?.objectAt(bodyOf) ?? null;
     return { ...rest, body: JSON.stringify(object) };
   }
 
@@ -97,10 +113,21 @@ export class SyncClient {
       return;
     }
     const { records, absent } = this.received;
-    this.session = 0;
-    this.context.state.install(records, absent, message.position).then(
-      () => this.onInstalled(from, message.position),
-      (error: unknown) => this.context.log.error('could not install the synchronised state', { error: errorText(error) }),
-    );
+    const { session, replies } = this;
+    const { state } = this.context;
+    // From here on only `cancel` and a new session interrupt; both change the number.
+    state
+      .install(records, absent, message.position, () => this.session === session)
+      .then(
+        (installed) => {
+          if (!installed) return;
+          // Their revisions are of the line that is gone.
+          state.rememberReplies(replies.map((reply) => ({ ...reply, revision: 0 })));
+          if (this.session !== session) return;
+          this.cancel();
+          this.onInstalled(from, message.position);
+        },
+        (error: unknown) => this.onFailure(error),
+      );
   }
 }

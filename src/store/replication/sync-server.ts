@@ -20,7 +20,7 @@ import type { LoggedReply, Position } from '../log-entry.js';
 import { parseKey } from '../object-store.js';
 import { decodeRecord, encodeRecord, type ObjectRecord } from '../record.js';
 import type { ReplicaContext } from './context.js';
-import { differingBuckets, digestBuckets, versionsIn } from './digest.js';
+import { differingBuckets, digestBuckets, statesIn } from './digest.js';
 import type { SyncMessage } from './messages.js';
 import type { Reign } from './reign.js';
 
@@ -69,6 +69,11 @@ export class SyncServer {
     }
   }
 
+  /** The peer needs nothing any more. */
+  forget(peer: string): void {
+    this.sessions.delete(peer);
+  }
+
   onMessage(peer: string, message: SyncMessage): void {
     const session = this.sessions.get(peer);
     if (!session || session.id !== message.session) return;
@@ -101,7 +106,7 @@ export class SyncServer {
     const { state } = this.context;
     session.comparedAt = state.applied;
     const differ = differingBuckets(digestBuckets(state.table.allRecords()), buckets);
-    const entries = versionsIn(state.table.allRecords(), differ);
+    const entries = statesIn(state.table.allRecords(), differ);
     this.context.send(peer, { t: 'sync-differ', session: session.id, buckets: differ, entries });
   }
 
@@ -124,11 +129,11 @@ export class SyncServer {
   }
 
   private async mergeAndInstall(peer: string, session: Session): Promise<void> {
-    for (let rest: readonly ObjectRecord[] = session.offered; ; ) {
+    for (let rest: readonly ObjectRecord[] = session.offered; ;) {
       // An object with a write on its way is merged once that write is in the table.
       const busy = rest.filter((record) => this.reign.isPending(record.key));
       const ready = rest.filter((record) => !busy.includes(record));
-      await this.reign.merge(this.mergeOffered(ready), session.replies);
+      await this.reign.merge(this.mergeOffered(ready), busy.length === 0 ? session.replies : []);
       if (this.sessions.get(peer) !== session) return;
       if (busy.length === 0) break;
       rest = busy;

@@ -105,7 +105,8 @@ export function assignRoles(
   }
   for (const name of open) {
     const [holder = leader] = voters.toSorted(
-      (a, b) => (load.get(a) ?? 0) - (load.get(b) ?? 0) || Number(a === leader) - Number(b === leader) || (a < b ? -1 : 1),
+      (a, b) =>
+        (load.get(a) ?? 0) - (load.get(b) ?? 0) || Number(a === leader) - Number(b === leader) || (a < b ? -1 : 1),
     );
     give(name, holder);
   }

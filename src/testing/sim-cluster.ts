@@ -1,0 +1,268 @@
+/**
+ * A whole simulated cluster: each peer with its own skewed clock, transport, disk, the real membership, the real replica and
+ * the real write path of the API. Peers crash, lose power, restart, freeze and get cut off; their disks outlive them.
+ *
+ * Everything runs on one `SimClock` and seeded randomness, so a run depends on nothing but its seed.
+ */
+import { createKindPolicies } from '../agent/kind-policies.js';
+import { createPeerNetwork } from '../agent/peer-network.js';
+import { KindRegistry } from '../api/schema/registry.js';
+import type { Cancel } from '../base/clock.js';
+import { deferred } from '../base/deferred.js';
+import { silentLogger, type LogFields, type Logger } from '../base/log.js';
+import { noMetrics } from '../base/metrics.js';
+import { seededRandom, type Random } from '../base/random.js';
+import { createWriteExecutor } from '../control/apiserver/writes/executor.js';
+import { Membership } from '../p2p/membership.js';
+import type { PeerId, Transport } from '../p2p/transport.js';
+import { createDefaultAdmission } from '../security/admission/default-plugins.js';
+import type { KindPolicies } from '../store/kind-policy.js';
+import { DEFAULT_REPLICA_OPTIONS } from '../store/replication/context.js';
+import { Replica, type ReplicaSettings } from '../store/replication/replica.js';
+import { SimClock, type PeerClock } from './sim-clock.js';
+import { SimDisk } from './sim-disk.js';
+import { SimNetwork, type LinkOptions } from './sim-network.js';
+
+export interface SimClusterOptions {
+  readonly seed: number;
+  readonly peers: number;
+  /** How links behave. */
+  readonly link?: Partial<LinkOptions>;
+  /** Differences from the default settings of every replica. */
+  readonly settings?: Partial<ReplicaSettings>;
+  /** Gets each peer's log lines with the virtual time and the peer's id. */
+  readonly onLog?: (ms: number, peer: string, level: string, message: string, fields?: LogFields) => void;
+}
+
+/** Small limits, so that trimming and collecting happen within a history. */
+export const SIM_SETTINGS: ReplicaSettings = {
+  ...DEFAULT_REPLICA_OPTIONS,
+  historyEvents: 10_000,
+  logBytes: 4 << 20,
+  logFrames: 10_000,
+  replies: 10_000,
+  tombstoneRetentionMs: 24 * 3_600_000,
+  flushDelayMs: 100,
+  fsync: true,
+  mayFound: false,
+};
+
+/** One life of a peer's process, from its start to its end. */
+export interface Life {
+  readonly number: number;
+  readonly clock: PeerClock;
+  readonly transport: Transport;
+  readonly membership: Membership;
+  readonly replica: Replica;
+  /** Resolves when the process is gone. */
+  readonly gone: Promise<void>;
+  readonly end: () => void;
+}
+
+/** What every cluster of a process shares: loading it takes longer than a history. */
+let shared: { readonly registry: KindRegistry; readonly policies: KindPolicies } | undefined;
+
+function sharedKinds() {
+  if (!shared) {
+    const registry = KindRegistry.load();
+    shared = { registry, policies: createKindPolicies(registry) };
+  }
+  return shared;
+}
+
+export class SimPeer {
+  readonly disk: SimDisk;
+  life: Life | undefined;
+  /** The disk failed, and the replica left by itself. */
+  failed = false;
+  private lives = 0;
+  private readonly random: Random;
+  /** Wall clock against true time; survives restarts, as a machine's clock does. */
+  offsetMs: number;
+
+  constructor(
+    readonly id: PeerId,
+    private readonly cluster: SimCluster,
+    seed: number,
+  ) {
+    this.random = seededRandom(seed);
+    this.disk = new SimDisk(cluster.clock, this.random);
+    this.offsetMs = this.random.int(200) - 100;
+  }
+
+  get isUp(): boolean {
+    return this.life !== undefined;
+  }
+
+  /** The running replica; throws while the peer is down. */
+  get replica(): Replica {
+    if (!this.life) throw new Error(`${this.id} is down`);
+    return this.life.replica;
+  }
+
+  /** Starts a new process on the same disk. Resolves when the replica has loaded its disk. */
+  async start(mayFound = false): Promise<void> {
+    if (this.life) throw new Error(`${this.id} is running`);
+    const { cluster, id, random } = this;
+    const { registry, policies } = sharedKinds();
+    const clock = cluster.clock.skewed(this.offsetMs, 1 + (random.next() - 0.5) / 500);
+    const log = cluster.logger(id);
+    const transport = cluster.network.transport({ id, name: id, addresses: [] });
+    const membership = new Membership({ clock, log }, transport);
+    const replica = new Replica(
+      {
+        clock,
+        random,
+        log,
+        metrics: noMetrics,
+        disk: this.disk.handle(),
+        network: createPeerNetwork(transport, membership),
+        policies,
+        executor: createWriteExecutor({ registry, random, admission: createDefaultAdmission({ random }).chain }),
+      },
+      { ...SIM_SETTINGS, ...cluster.options.settings, mayFound },
+    );
+    const ended = deferred();
+    const life: Life = {
+      number: ++this.lives,
+      clock,
+      transport,
+      membership,
+      replica,
+      gone: ended.promise,
+      end: () => ended.resolve(),
+    };
+    this.life = life;
+    this.failed = false;
+    replica.subscribe({
+      onFailure: () => {
+        if (this.life === life) this.failed = true;
+      },
+    });
+    await transport.start();
+    await membership.start();
+    await Promise.race([replica.start(), life.gone]);
+    if (this.life === life) cluster.onStart?.(this, life);
+  }
+
+  /** `kill -9`, or with `powerLoss` the plug; `silent`: nobody is told that the connections are gone. */
+  crash(options: { readonly powerLoss?: boolean; readonly silent?: boolean } = {}): void {
+    const { life } = this;
+    if (!life) return;
+    this.life = undefined;
+    life.clock.halt();
+    this.cluster.network.crash(this.id, { silent: options.silent ?? options.powerLoss ?? false });
+    this.disk.crash({ powerLoss: options.powerLoss ?? false });
+    life.end();
+  }
+
+  /** Ends the process in order, as SIGTERM does. */
+  async stop(): Promise<void> {
+    const { life } = this;
+    if (!life) return;
+    this.life = undefined;
+    await life.replica.stop();
+    await life.membership.stop();
+    await life.transport.stop();
+    life.clock.halt();
+    life.end();
+  }
+
+  /** Stops the process for a while, as SIGSTOP and SIGCONT do. */
+  freeze(ms: number): void {
+    this.life?.clock.freeze(ms);
+    this.cluster.network.freeze(this.id, ms);
+  }
+
+  /** Moves the machine's wall clock. */
+  jump(ms: number): void {
+    this.offsetMs += ms;
+    this.life?.clock.jump(ms);
+  }
+}
+
+export class SimCluster {
+  readonly clock = new SimClock();
+  readonly random: Random;
+  readonly network: SimNetwork;
+  readonly peers: readonly SimPeer[];
+  /** Called when a peer's process has loaded its disk. */
+  onStart: ((peer: SimPeer, life: Life) => void) | undefined;
+
+  constructor(readonly options: SimClusterOptions) {
+    this.random = seededRandom(options.seed);
+    const network = { clock: this.clock, random: this.random };
+    this.network = new SimNetwork(options.link ? { ...network, link: options.link } : network);
+    this.peers = Array.from(
+      { length: options.peers },
+      (_, i) => new SimPeer(`p${i}` as PeerId, this, options.seed * 131 + i + 1),
+    );
+  }
+
+  /** Founds the cluster on the first peer and starts the others; resolves when one view holds them all as voters. */
+  async found(limitMs = 15_000): Promise<void> {
+    await this.until(Promise.all(this.peers.map((peer, i) => peer.start(i === 0))));
+    await this.clock.run(() => this.isWhole(), { limitMs, what: `seed ${this.options.seed}: founding` });
+  }
+
+  get up(): readonly SimPeer[] {
+    return this.peers.filter((peer) => peer.isUp);
+  }
+
+  /** The peer that leads; the one with the highest epoch if several do. */
+  get leader(): SimPeer | undefined {
+    const leading = this.up.filter(({ replica }) => replica.currentMode === 'leading');
+    return leading.toSorted((a, b) => (b.replica.view?.epoch.n ?? 0) - (a.replica.view?.epoch.n ?? 0))[0];
+  }
+
+  /** All peers (or those given) are up and voters of one and the same view. */
+  isWhole(peers: readonly SimPeer[] = this.peers): boolean {
+    const [first] = peers;
+    const view = first?.life?.replica.view;
+    if (!view || view.voters.length !== peers.length) return false;
+    return peers.every(({ life }) => {
+      const other = life?.replica.view;
+      return (
+        other?.version === view.version && other.epoch.n === view.epoch.n && other.epoch.leader === view.epoch.leader
+      );
+    });
+  }
+
+  /** Whole, and everybody has applied everything. */
+  isSettled(peers: readonly SimPeer[] = this.peers): boolean {
+    if (!this.isWhole(peers)) return false;
+    const positions = peers.map(({ replica }) => replica.position);
+    const head = JSON.stringify(positions[0]?.head);
+    return positions.every(({ head: h, applied }) => JSON.stringify(h) === head && JSON.stringify(applied) === head);
+  }
+
+  /** Runs virtual time until the promise is settled. */
+  async until<T>(promise: Promise<T>, limitMs = 60_000, what = 'a promise'): Promise<T> {
+    let settled = false;
+    const done = () => (settled = true);
+    promise.then(done, done);
+    await this.clock.run(() => settled, { limitMs, what: `seed ${this.options.seed}: ${what}` });
+    return promise;
+  }
+
+  /** Calls `fn` every `ms` of true time. */
+  every(ms: number, fn: () => void): Cancel {
+    return this.clock.interval(ms, fn);
+  }
+
+  /** @internal */
+  logger(peer: string): Logger {
+    const { onLog } = this.options;
+    if (!onLog) return silentLogger;
+    const at = (level: string) => (message: string, fields?: LogFields) =>
+      onLog(this.clock.monotonicMs(), peer, level, message, fields);
+    const logger: Logger = {
+      debug: () => undefined,
+      info: at('info'),
+      warn: at('warn'),
+      error: at('error'),
+      child: () => logger,
+    };
+    return logger;
+  }
+}
