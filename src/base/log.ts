@@ -22,6 +22,8 @@ export const silentLogger: Logger = {
 /** The message of anything thrown, with its causes, on one line. */
 export function errorText(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
-  const cause = error.cause === undefined ? '' : `: ${errorText(error.cause)}`;
-  return `${error.message || error.name}${cause}`;
+  const text = error.message || error.name;
+  const cause = error.cause === undefined ? '' : errorText(error.cause);
+  // Wrappers often quote their cause.
+  return cause === '' || text.includes(cause) ? text : `${text}: ${cause}`;
 }

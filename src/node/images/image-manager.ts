@@ -84,16 +84,14 @@ export class ImageManager {
   async ensure(request: ImageRequest): Promise<EnsuredImage> {
     const { reference: written, policy } = request;
     const parsed = parseReference(written);
-    if (!parsed.ok) {
-      const message = `Failed to apply default image tag "${written}": couldn't parse image name "${written}": ${parsed.reason}`;
-      request.event('Warning', 'InspectFailed', message);
-      return { ok: false, reason: 'InvalidImageName', message, retryAfterMs: this.backoff.maxMs };
-    }
+    if (!parsed.ok) return this.invalidName(request, parsed.reason);
     const reference = withDefaultTag(written);
     let present: Image | undefined;
     try {
       present = await this.deps.runtime.imageStatus(reference);
     } catch (error) {
+      // Engines of different ages draw the line of what is a name differently.
+      if (/invalid reference format/.test(errorText(error))) return this.invalidName(request, errorText(error));
       const message = `Failed to inspect image "${written}": ${errorText(error)}`;
       request.event('Warning', 'InspectFailed', message);
       return { ok: false, reason: 'ImageInspectError', message, retryAfterMs: 0 };
@@ -118,6 +116,12 @@ export class ImageManager {
   /** Drops the back-offs of a pod that is gone. */
   forget(owner: string): void {
     for (const key of this.failures.keys()) if (key.startsWith(`${owner}_`)) this.failures.delete(key);
+  }
+
+  private invalidName({ reference, event }: ImageRequest, why: string): EnsuredImage {
+    const message = `Failed to apply default image tag "${reference}": couldn't parse image name "${reference}": ${why}`;
+    event('Warning', 'InspectFailed', message);
+    return { ok: false, reason: 'InvalidImageName', message, retryAfterMs: this.backoff.baseMs };
   }
 
   private backedOff(request: ImageRequest): EnsuredImage | undefined {

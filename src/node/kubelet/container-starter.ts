@@ -146,7 +146,7 @@ export class ContainerStarter {
       ...(auth === undefined ? {} : { auth }),
       event: (type, reason, message) => this.deps.event(pod, type, reason, message, spec.name),
     });
-    const result = await Promise.race([ensured, ended(state.ending.signal)]);
+    const result = await unlessEnded(ensured, state.ending.signal);
     if (!result) return undefined;
     if (result.ok) return result.image;
     const { reason, message, retryAfterMs } = result;
@@ -206,18 +206,16 @@ export class ContainerStarter {
   private async postStart(state: PodState, { spec }: Start, id: string): Promise<void> {
     const handler = spec.lifecycle?.postStart;
     if (!handler) return;
-    const failure = await Promise.race([
-      runHook(handler, {
-        runtime: this.deps.runtime,
-        clock: this.deps.clock,
-        pod: state.pod,
-        spec,
-        containerId: id,
-        podIp: newestSandbox(state.observed)?.ips[0] ?? this.deps.node.hostIps[0] ?? '',
-        timeoutMs: undefined,
-      }),
-      ended(state.ending.signal),
-    ]);
+    const hook = runHook(handler, {
+      runtime: this.deps.runtime,
+      clock: this.deps.clock,
+      pod: state.pod,
+      spec,
+      containerId: id,
+      podIp: newestSandbox(state.observed)?.ips[0] ?? this.deps.node.hostIps[0] ?? '',
+      timeoutMs: undefined,
+    });
+    const failure = await unlessEnded(hook, state.ending.signal);
     this.starting.delete(id);
     if (failure === undefined) return;
     this.deps.event(state.pod, 'Warning', 'FailedPostStartHook', 'PostStartHook failed', spec.name);
@@ -239,7 +237,12 @@ export class ContainerStarter {
   }
 }
 
-function ended(signal: AbortSignal): Promise<undefined> {
+/** The work's result, or undefined as soon as the pod ends. */
+function unlessEnded<T>(work: Promise<T>, signal: AbortSignal): Promise<T | undefined> {
   if (signal.aborted) return Promise.resolve(undefined);
-  return new Promise((resolve) => signal.addEventListener('abort', () => resolve(undefined), { once: true }));
+  return new Promise((resolve, reject) => {
+    const stop = () => resolve(undefined);
+    signal.addEventListener('abort', stop, { once: true });
+    work.then(resolve, reject).finally(() => signal.removeEventListener('abort', stop));
+  });
 }

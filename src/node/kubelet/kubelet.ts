@@ -28,6 +28,7 @@ import type { NodeContext } from './container-starter.js';
 import { execAnswer, runCommand } from './hooks.js';
 import type { Observed } from './pod-model.js';
 import { newPodState, PodWorker, type PodState } from './pod-worker.js';
+import { learn } from './status-writer.js';
 
 export interface KubeletDeps {
   readonly client: Client;
@@ -136,6 +137,7 @@ export class Kubelet implements Service {
     for (const cancel of this.cancels.splice(0)) cancel();
     this.prober.stop();
     this.queue.close();
+    this.worker.stop();
     for (const state of this.states.values()) state.ending.abort(new Error('the kubelet stops'));
     await this.pods.stop();
     await Promise.all(this.loops);
@@ -171,8 +173,7 @@ export class Kubelet implements Service {
     if (!state) this.states.set(uid, newPodState(pod, false));
     else {
       // Our own status write may be newer than what the informer brings on its way.
-      const [ours, theirs] = [Number(state.pod.metadata.resourceVersion), Number(pod.metadata.resourceVersion)];
-      if (!(theirs < ours)) state.pod = pod;
+      learn(state, pod);
       state.removed = false;
       if (pod.metadata.deletionTimestamp !== undefined) state.ending.abort(new Error('the pod is ending'));
     }

@@ -3,7 +3,6 @@
  * (the kubelet's queue sees to it); slow ends of containers run beside it and bring the pod back when they are over.
  */
 import { open } from 'node:fs/promises';
-import { isDeepStrictEqual } from 'node:util';
 import type { Clock } from '../../base/clock.js';
 import { errorText, type Logger } from '../../base/log.js';
 import { isConflict, isNotFound } from '../../api/errors.js';
@@ -20,11 +19,17 @@ import { ContainerStarter, type NodeContext, type StarterDeps } from './containe
 import { planPod, type Action, type Failure, type Verdict } from './plan.js';
 import { identityOf, podContainers, statusOf, type Observed } from './pod-model.js';
 import { podIps, podStatus } from './status.js';
+import { StatusWriter } from './status-writer.js';
 
 /** What the kubelet knows of one pod beside the API and the runtime. */
 export interface PodState {
   readonly uid: string;
+  /** With this node's own newest status, which the API may not have yet. */
   pod: Pod;
+  /** The newest version that the API has shown. */
+  known: Pod;
+  /** The newest status that this node made. */
+  reported: PodStatus | undefined;
   removed: boolean;
   admitted: boolean;
   verdict: Verdict | undefined;
@@ -63,6 +68,7 @@ const LOG_TAIL_BYTES = 2048;
 export class PodWorker {
   private readonly starter: ContainerStarter;
   private readonly killer: ContainerKiller;
+  private readonly statuses: StatusWriter;
   private readonly lastWords = new Map<string, string>();
 
   constructor(
@@ -71,6 +77,7 @@ export class PodWorker {
   ) {
     this.starter = new ContainerStarter(deps);
     this.killer = new ContainerKiller(deps);
+    this.statuses = new StatusWriter(deps);
   }
 
   async sync(state: PodState): Promise<SyncResult> {
@@ -96,7 +103,7 @@ export class PodWorker {
         runtimeName: this.deps.runtime.name,
         finished: plan.finished,
       });
-      await this.report(state, status);
+      this.statuses.report(state, status);
     }
     for (const action of plan.actions) await this.act(state, action);
     for (const id of this.lastWords.keys()) {
@@ -115,9 +122,9 @@ export class PodWorker {
     await this.starter.refresh(state);
   }
 
-  /** Lets ends in progress finish. */
-  async stop(): Promise<void> {
-    await this.killer.idle();
+  /** Statuses that wait are not written any more; a start makes them anew. */
+  stop(): void {
+    this.statuses.stop();
   }
 
   private async observe(uid: string): Promise<Observed> {
@@ -203,36 +210,6 @@ export class PodWorker {
     this.deps.prober.watch(pod, podIp, probed);
   }
 
-  /** Writes the status when it differs from the one the API has. */
-  private async report(state: PodState, status: PodStatus): Promise<void> {
-    const { pod } = state;
-    const previous = pod.status ?? {};
-    const { nominatedNodeName: _, ...rest } = previous;
-    if (isDeepStrictEqual(plain(rest), plain(status))) return;
-    const cleared = Object.fromEntries(Object.keys(previous).map((key) => [key, null]));
-    const { namespace, name } = identityOf(pod);
-    try {
-      state.pod = await this.deps.client.patch<Pod>(
-        PODS,
-        namespace,
-        name,
-        'merge',
-        { metadata: { uid: state.uid }, status: { ...cleared, ...status } },
-        { subresource: 'status', fieldManager: 'kubelet' },
-      );
-    } catch (error) {
-      // Gone, or replaced by a namesake: the informer will say so.
-      if (isNotFound(error) || isConflict(error)) return;
-      // The containers go on while the API is away; only what must follow the report has to wait for it.
-      if (pod.metadata.deletionTimestamp !== undefined) throw error;
-      this.deps.log.warn('pod status not written, trying again', {
-        pod: `${namespace}/${name}`,
-        error: errorText(error),
-      });
-      this.deps.clock.timer(5_000, () => this.deps.again(state.uid));
-    }
-  }
-
   private async act(state: PodState, action: Action): Promise<void> {
     const { runtime } = this.deps;
     const stopped = state.ending.signal.aborted;
@@ -265,8 +242,10 @@ export class PodWorker {
     }
   }
 
-  private async release({ pod, uid }: PodState): Promise<void> {
+  private async release(state: PodState): Promise<void> {
+    const { pod, uid } = state;
     const { namespace, name } = identityOf(pod);
+    await this.statuses.flush(state);
     try {
       await this.deps.client.delete(PODS, namespace, name, { gracePeriodSeconds: 0, preconditions: { uid } });
     } catch (error) {
@@ -274,9 +253,6 @@ export class PodWorker {
     }
   }
 }
-
-/** Without undefined members, as it travels. */
-const plain = (value: unknown): unknown => JSON.parse(JSON.stringify(value));
 
 async function readEnd(path: string, bytes: number): Promise<string> {
   try {
@@ -298,6 +274,8 @@ export function newPodState(pod: Pod, removed: boolean): PodState {
   return {
     uid: pod.metadata.uid ?? '',
     pod,
+    known: pod,
+    reported: undefined,
     removed,
     admitted: false,
     verdict: undefined,

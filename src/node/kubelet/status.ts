@@ -146,9 +146,12 @@ function stateOf(
   }
   if (over && !newest) return lost(before) ?? waiting('ContainerCreating');
   const failure = failures.get(spec.name);
-  if (failure) return waiting(failure.reason, failure.message);
-  if (newest?.state === 'exited') {
-    const { atMs, waitMs } = restartTime(newest, input.backoff);
+  const restart = newest?.state === 'exited' ? restartTime(newest, input.backoff) : undefined;
+  // A container that could not be run is in its back-off from then on, like one that ended.
+  const superseded = failure?.reason === 'RunContainerError' && restart !== undefined && restart.atMs > nowMs;
+  if (failure && !superseded) return waiting(failure.reason, failure.message);
+  if (newest && restart) {
+    const { atMs, waitMs } = restart;
     if (atMs > nowMs) return waiting('CrashLoopBackOff', backoffText(pod, spec.name, waitMs));
     return { terminated: terminated(input, newest) };
   }
@@ -215,6 +218,25 @@ function phaseOf(input: StatusInput, init: readonly ContainerStatus[], apps: rea
   return policy === 'Never' ? 'Failed' : 'Running';
 }
 
+const OWN_CONDITIONS = new Set([
+  'PodReadyToStartContainers',
+  'Initialized',
+  'Ready',
+  'ContainersReady',
+  'PodScheduled',
+]);
+
+/** This node's newest status over the one the API has: conditions of others (readiness gates) are theirs. */
+export function overlayStatus(theirs: PodStatus, ours: PodStatus): PodStatus {
+  const { nominatedNodeName } = theirs;
+  const others = (theirs.conditions ?? []).filter(({ type }) => !OWN_CONDITIONS.has(type));
+  return {
+    ...ours,
+    conditions: [...(ours.conditions ?? []).filter(({ type }) => OWN_CONDITIONS.has(type)), ...others],
+    ...(nominatedNodeName === undefined ? {} : { nominatedNodeName }),
+  };
+}
+
 type Truth = readonly [status: 'True' | 'False', reason?: string, message?: string];
 
 function conditions(
@@ -246,7 +268,6 @@ function conditions(
     };
   });
   const scheduled = previous.find(({ type }) => type === 'PodScheduled');
-  const own = new Set([...truths.map(([type]) => type), 'PodScheduled']);
   return [
     ...ours,
     scheduled?.status === 'True'
@@ -257,7 +278,7 @@ function conditions(
           lastProbeTime: null as unknown as string,
           lastTransitionTime: rfc3339(nowMs),
         },
-    ...previous.filter(({ type }) => !own.has(type)),
+    ...previous.filter(({ type }) => !OWN_CONDITIONS.has(type)),
   ];
 }
 

@@ -122,7 +122,10 @@ export class DockerRuntime implements Runtime {
       this.deps.clock,
       this.deps.log,
       this.scope,
-      (podUid) => this.emit(podUid),
+      (podUid, containerId, ended) => {
+        if (ended) this.inspections.expire(containerId);
+        this.emit(podUid);
+      },
       () => this.emitAll(),
     );
     this.events.start();

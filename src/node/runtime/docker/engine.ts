@@ -109,11 +109,19 @@ export class DockerEngine {
       return new RuntimeError('ERR_RUNTIME_UNREACHABLE', text, { cause: error });
     }
     const text = textOf(error);
-    if (error.statusCode === 404 && !/^no such image/i.test(text)) {
-      return new RuntimeError('ERR_NOT_FOUND', text, { cause: error });
-    }
-    if (error.statusCode === 404) return new RuntimeError('ERR_IMAGE_MISSING', text, { cause: error });
-    return new RuntimeError(code, text, { cause: error });
+    // Not the modem's error: it has the same text once more, in its own decoration.
+    const cause = new EngineRefusal(text, error.statusCode);
+    if (error.statusCode !== 404) return new RuntimeError(code, text, { cause });
+    return new RuntimeError(/^no such image/i.test(text) ? 'ERR_IMAGE_MISSING' : 'ERR_NOT_FOUND', text, { cause });
+  }
+}
+
+class EngineRefusal extends Error {
+  constructor(
+    message: string,
+    readonly statusCode: number,
+  ) {
+    super(message);
   }
 }
 

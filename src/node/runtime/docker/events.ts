@@ -18,8 +18,8 @@ export class EngineEvents {
     private readonly clock: Clock,
     private readonly log: Logger,
     private readonly scope: string,
-    /** Called for a change of one container of a pod. */
-    private readonly changed: (podUid: string, containerId: string) => void,
+    /** Called for a change of one container of a pod; `ended` when it runs no more. */
+    private readonly changed: (podUid: string, containerId: string, ended: boolean) => void,
     /** Called after a connection was made: what happened before it went unseen. */
     private readonly connected: () => void,
   ) {}
@@ -54,7 +54,7 @@ export class EngineEvents {
     try {
       for await (const event of jsonLines(stream)) {
         const actor = actorOf(event);
-        if (actor) this.changed(actor.podUid, actor.id);
+        if (actor) this.changed(actor.podUid, actor.id, actor.ended);
       }
     } finally {
       stream.destroy();
@@ -62,9 +62,11 @@ export class EngineEvents {
   }
 }
 
-function actorOf(event: unknown): { id: string; podUid: string } | undefined {
+function actorOf(event: unknown): { id: string; podUid: string; ended: boolean } | undefined {
   if (typeof event !== 'object' || event === null || !('Actor' in event)) return undefined;
   const actor = event.Actor as { ID?: string; Attributes?: Record<string, string | undefined> } | undefined;
   const podUid = actor?.Attributes?.[LABEL.podUid];
-  return actor?.ID === undefined || podUid === undefined ? undefined : { id: actor.ID, podUid };
+  if (actor?.ID === undefined || podUid === undefined) return undefined;
+  const action = 'Action' in event ? event.Action : undefined;
+  return { id: actor.ID, podUid, ended: action === 'die' || action === 'oom' };
 }

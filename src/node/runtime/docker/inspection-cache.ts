@@ -1,4 +1,7 @@
-/** Inspections by container id, each valid while the state that the engine lists stays the same. */
+/**
+ * Inspections by container id, each valid while the state that the engine lists stays the same and no event came. The
+ * engine says that a container died before its list does (an inspection waits for that), hence the events.
+ */
 import type { DockerEngine } from './engine.js';
 import type { InspectedContainer, ListedContainer } from './observation.js';
 import { RuntimeError } from '../runtime.js';
@@ -8,6 +11,9 @@ const PARALLEL = 8;
 
 export class InspectionCache {
   private readonly entries = new Map<string, InspectedContainer>();
+  private readonly expired = new Set<string>();
+  /** Inspections on their way, and whether an event has made their answer stale. */
+  private readonly asking = new Set<{ readonly id: string; stale: boolean }>();
 
   constructor(private readonly engine: DockerEngine) {}
 
@@ -22,13 +28,28 @@ export class InspectionCache {
 
   forget(id: string): void {
     this.entries.delete(id);
+    this.expired.delete(id);
+  }
+
+  /** The container changed: it is inspected anew when it is next listed; an answer on its way does not count. */
+  expire(id: string): void {
+    if (this.entries.has(id)) this.expired.add(id);
+    for (const one of this.asking) if (one.id === id) one.stale = true;
   }
 
   /** Asks the engine, whatever is known. */
   async refresh(id: string): Promise<InspectedContainer> {
-    const seen = await this.engine.json<InspectedContainer>('GET', `/containers/${id}/json`);
-    this.entries.set(seen.Id, seen);
-    return seen;
+    const asked = { id, stale: false };
+    this.asking.add(asked);
+    try {
+      const seen = await this.engine.json<InspectedContainer>('GET', `/containers/${id}/json`);
+      this.entries.set(seen.Id, seen);
+      if (asked.stale) this.expired.add(seen.Id);
+      else this.expired.delete(seen.Id);
+      return seen;
+    } finally {
+      this.asking.delete(asked);
+    }
   }
 
   async known(id: string): Promise<InspectedContainer> {
@@ -51,14 +72,14 @@ export class InspectionCache {
     await Promise.all(Array.from({ length: Math.min(PARALLEL, listed.length) }, worker));
     if (complete) {
       const ids = new Set(listed.map((item) => item.Id));
-      for (const id of this.entries.keys()) if (!ids.has(id)) this.entries.delete(id);
+      for (const id of this.entries.keys()) if (!ids.has(id)) this.forget(id);
     }
     return results.filter((seen) => seen !== undefined);
   }
 
   private async current(item: ListedContainer): Promise<InspectedContainer | undefined> {
     const known = this.entries.get(item.Id);
-    if (known?.State.Status === item.State) return known;
+    if (known?.State.Status === item.State && !this.expired.has(item.Id)) return known;
     try {
       return await this.refresh(item.Id);
     } catch (error) {
