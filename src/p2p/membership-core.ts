@@ -194,8 +194,8 @@ function tick(
 ): MembershipAction[] {
   const lateMs = nowMs - state.lastTickMs - tickMs;
   state.lastTickMs = nowMs;
-  if (lateMs > timing.timeoutMs / 2) {
-    // Others may well have spoken while nobody here listened.
+  if (lateMs > tickMs) {
+    // Others may well have spoken while nobody here listened: what is in the buffers is read first.
     for (const member of state.members.values()) {
       member.lastHeardMs = Math.min(member.lastHeardMs + lateMs, nowMs);
       if (member.liveness === 'suspect') member.deadlineMs += lateMs;
