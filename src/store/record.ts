@@ -15,7 +15,7 @@ import type { KindPolicy } from './kind-policy.js';
 import { toShape } from './crdt/shape.js';
 
 /** Writes kept as values before they are appended to the document. */
-export const MAX_PENDING = 4;
+export const MAX_PENDING = 16;
 
 export interface PartStamps {
   /** Labels, annotations and the rest of `metadata`. */

@@ -1,6 +1,7 @@
 /**
  * The Automerge engine behind the desired state of shared kinds. Documents live as bytes; each call loads, works, saves
- * and frees, so WASM memory stays small (it degrades past 64 MB).
+ * and frees, so WASM memory stays small (it degrades past 64 MB). The engine is used through its low-level handle: the
+ * public view copies whole documents into JavaScript and back.
  *
  * Every document starts from one deterministic first change that creates the parents, and every write is one change whose
  * actor id is the write's stamp. So replaying the same writes gives the same bytes on every peer, two unrelated creations
@@ -12,45 +13,39 @@ import type { Stamp } from '../stamp.js';
 import { NO_STAMP } from '../stamp.js';
 import { ORDER, type Shaped } from './shape.js';
 
-type Node = { [key: string]: unknown };
+type Handle = ReturnType<typeof Automerge.getBackend>;
+type ShapedMap = { [key: string]: Shaped };
+
+const ROOT = '_root';
 
 /** Created by the first change of every document, so that two sides do not create them separately. Dropped when empty. */
-const PARENTS: readonly (readonly string[])[] = [
-  ['metadata'],
-  ['metadata', 'labels'],
-  ['metadata', 'annotations'],
-  ['spec'],
-  ['data'],
-];
+const PARENTS: ShapedMap = { metadata: { labels: {}, annotations: {} }, spec: {}, data: {} };
 
+/** Holds nothing; every handle starts as a copy of it. */
+let nothing: Handle | undefined;
 let emptyDocument: Uint8Array | undefined;
 
-/** The document before anything was written. */
-function blank(): Uint8Array {
-  emptyDocument ??= withDocument(Automerge.init<Node>({ actor: NO_STAMP }), (doc) =>
-    Automerge.save(
-      Automerge.change(doc, { time: 0 }, (root) => {
-        for (const path of PARENTS) {
-          let parent: Node = root;
-          for (const key of path.slice(0, -1)) parent = parent[key] as Node;
-          parent[path.at(-1) as string] = {};
-        }
-      }),
-    ),
-  );
-  return emptyDocument;
-}
-
-function withDocument<R>(doc: Automerge.Doc<Node>, use: (doc: Automerge.Doc<Node>) => R): R {
+/** Calls `use` with a handle that writes as `actor`, and frees it. */
+function withHandle<R>(bytes: Uint8Array | undefined, actor: Stamp, use: (handle: Handle) => R): R {
+  nothing ??= Automerge.getBackend(Automerge.init());
+  const handle = nothing.clone(actor);
   try {
-    return use(doc);
+    if (bytes) handle.loadIncremental(bytes);
+    return use(handle);
   } finally {
-    Automerge.free(doc);
+    handle.free();
   }
 }
 
-const leaf = (text: string) => new Automerge.ImmutableString(text);
-const isLeaf = (value: unknown): value is Automerge.ImmutableString => Automerge.isImmutableString(value);
+/** The document before anything was written. */
+function blank(): Uint8Array {
+  emptyDocument ??= withHandle(undefined, NO_STAMP, (handle) => {
+    assign(handle, ROOT, {}, PARENTS);
+    handle.commit(undefined, 0);
+    return handle.save();
+  });
+  return emptyDocument;
+}
 
 /** One write: what the desired state became, and when. */
 export interface DocumentWrite {
@@ -60,58 +55,78 @@ export interface DocumentWrite {
 
 /** Appends the writes to a document (`undefined`: a new one) and returns its bytes. Deterministic. */
 export function appendWrites(bytes: Uint8Array | undefined, writes: readonly DocumentWrite[]): Uint8Array {
-  let current = bytes ?? blank();
-  for (const { stamp, shaped } of writes) {
-    const doc = Automerge.load<Node>(current, { actor: stamp });
-    current = withDocument(
-      Automerge.change(doc, { time: 0 }, (root) => assign(root, shaped as { [key: string]: Shaped }, true)),
-      Automerge.save,
-    );
-  }
-  return current;
+  return withHandle(bytes ?? blank(), NO_STAMP, (base) => {
+    let present = shapeOf(base);
+    let handle = base;
+    for (const { stamp, shaped } of writes) {
+      const wanted = withParents(shaped as ShapedMap);
+      const next = handle.clone(stamp);
+      if (handle !== base) handle.free();
+      handle = next;
+      assign(handle, ROOT, present, wanted);
+      handle.commit(undefined, 0);
+      present = wanted;
+    }
+    const saved = handle.save();
+    if (handle !== base) handle.free();
+    return saved;
+  });
 }
 
-/** Makes `target` equal to `wanted` with the fewest operations. */
-function assign(target: Node, wanted: { [key: string]: Shaped }, top = false): void {
-  for (const key of Object.keys(target)) {
-    if (key in wanted) continue;
-    // A parent of the first change is emptied instead of removed: a removed one could not be shared any more.
-    if (top && key === 'metadata') assign(target[key] as Node, { labels: {}, annotations: {} });
-    else if (top && PARENTS.some((path) => path.length === 1 && path[0] === key)) assign(target[key] as Node, {});
-    else delete target[key];
-  }
+/** A parent of the first change is emptied instead of removed: a removed one could not be shared any more. */
+function withParents(wanted: ShapedMap): ShapedMap {
+  const { metadata = {}, spec = {}, data = {}, ...rest } = wanted;
+  return {
+    ...rest,
+    metadata: typeof metadata === 'string' ? metadata : { labels: {}, annotations: {}, ...metadata },
+    spec,
+    data,
+  };
+}
+
+/** Turns `present`, which the map holds, into `wanted` with the fewest operations. */
+function assign(handle: Handle, map: string, present: ShapedMap, wanted: ShapedMap): void {
+  for (const key of Object.keys(present)) if (!Object.hasOwn(wanted, key)) handle.delete(map, key);
   for (const [key, value] of Object.entries(wanted)) {
-    const present = target[key];
+    const before = Object.hasOwn(present, key) ? present[key] : undefined;
     if (typeof value === 'string') {
-      if (!isLeaf(present) || present.val !== value) target[key] = leaf(value);
-      continue;
-    }
-    if (present === undefined || isLeaf(present)) target[key] = {};
-    const keepParents = top && key === 'metadata' ? { labels: {}, annotations: {}, ...value } : value;
-    assign(target[key] as Node, keepParents);
+      if (before !== value) handle.put(map, key, value, 'str');
+    } else if (typeof before === 'object') {
+      if (!isSame(before, value)) assign(handle, handle.getWithType(map, key)?.[1] as string, before, value);
+    } else assign(handle, handle.putObject(map, key, {}), {}, value);
   }
+}
+
+function isSame(a: Shaped, b: Shaped): boolean {
+  if (typeof a === 'string' || typeof b === 'string') return a === b;
+  const keys = Object.keys(a);
+  if (keys.length !== Object.keys(b).length) return false;
+  return keys.every((key) => Object.hasOwn(b, key) && isSame(a[key] as Shaped, b[key] as Shaped));
+}
+
+const shapeOf = (handle: Handle): ShapedMap => plain(handle.materialize(ROOT)) as ShapedMap;
+
+/** The engine shows our strings (which are values, not texts to be edited) as objects of its own. */
+function plain(value: unknown): Shaped {
+  if (typeof value === 'string') return value;
+  if (Automerge.isImmutableString(value)) return value.val;
+  return Object.fromEntries(Object.entries(value as object).map(([key, inner]) => [key, plain(inner)]));
 }
 
 /** The desired state a document holds. Empty parents are left out. */
 export function readDocument(bytes: Uint8Array): Shaped {
-  return withDocument(Automerge.load<Node>(bytes), (doc) => readNode(doc, 0));
+  const { metadata, spec, data, ...rest } = withHandle(bytes, NO_STAMP, shapeOf);
+  const { labels, annotations, ...others } = metadata as ShapedMap;
+  return {
+    ...rest,
+    metadata: { ...others, ...unlessEmpty('labels', labels), ...unlessEmpty('annotations', annotations) },
+    ...unlessEmpty('spec', spec),
+    ...unlessEmpty('data', data),
+  };
 }
 
-function readNode(node: Node, depth: number): { [key: string]: Shaped } {
-  const out: { [key: string]: Shaped } = {};
-  for (const [key, value] of Object.entries(node)) {
-    if (isLeaf(value)) {
-      out[key] = value.val;
-      continue;
-    }
-    const inner = readNode(value as Node, depth + 1);
-    const isParent =
-      (depth === 0 && key !== 'metadata') || (depth === 1 && (key === 'labels' || key === 'annotations'));
-    if (isParent && Object.keys(inner).length === 0) continue;
-    out[key] = inner;
-  }
-  return out;
-}
+const unlessEmpty = (name: string, value: Shaped | undefined): ShapedMap =>
+  value === undefined || (typeof value === 'object' && Object.keys(value).length === 0) ? {} : { [name]: value };
 
 /** A field that both sides wrote: what stays and what was overridden, as JSON texts (or `{…}` for a whole map). */
 export interface FieldConflict {
@@ -129,30 +144,21 @@ export interface MergedDocument {
 
 /** Merges two documents of one object; `stamp` is used for the change that settles conflicts, if one is needed. */
 export function mergeDocuments(ours: Uint8Array, theirs: Uint8Array, stamp: Stamp): MergedDocument {
-  const other = Automerge.load<Node>(theirs);
-  let doc = Automerge.load<Node>(ours, { actor: stamp });
-  try {
-    if (Automerge.hasHeads(doc, Automerge.getHeads(other))) return { bytes: ours, conflicts: [], unchanged: true };
-    doc = Automerge.merge(doc, other);
-    const conflicts: FieldConflict[] = [];
-    const wanted = settle(Automerge.getBackend(doc) as unknown as Backend, ['_root'], [], conflicts);
-    if (conflicts.length > 0) doc = Automerge.change(doc, { time: 0 }, (root) => assign(root, wanted, true));
-    return {
-      bytes: Automerge.save(doc),
-      conflicts: conflicts.filter(({ path, dropped }) => path.at(-1) !== ORDER && dropped.length > 0),
-      unchanged: false,
-    };
-  } finally {
-    Automerge.free(doc);
-    Automerge.free(other);
-  }
-}
-
-/** What is needed of the engine: unlike the public view it also shows what lies inside an overridden map. */
-interface Backend {
-  keys(map: string): string[];
-  /** All concurrent values: `['map', id]`, or `['str', text, operation]`. Ids and operations are `counter@actor`. */
-  getAll(map: string, key: string): [type: string, value: string, operation?: string][];
+  return withHandle(ours, stamp, (handle) =>
+    withHandle(theirs, NO_STAMP, (other) => {
+      const contained = other.getHeads().every((head) => handle.getChangeByHash(head) !== null);
+      if (contained) return { bytes: ours, conflicts: [], unchanged: true };
+      handle.merge(other);
+      const conflicts: FieldConflict[] = [];
+      const wanted = settle(handle, [ROOT], [], conflicts);
+      if (conflicts.length > 0) {
+        assign(handle, ROOT, shapeOf(handle), wanted);
+        handle.commit(undefined, 0);
+      }
+      const shown = conflicts.filter(({ path, dropped }) => path.at(-1) !== ORDER && dropped.length > 0);
+      return { bytes: handle.save(), conflicts: shown, unchanged: false };
+    }),
+  );
 }
 
 /** Our actors are stamps. */
@@ -163,23 +169,27 @@ const stampOf = (operation: string): string => operation.slice(operation.indexOf
  * fields are settled one by one.
  */
 function settle(
-  backend: Backend,
+  handle: Handle,
   maps: readonly string[],
   path: readonly string[],
   conflicts: FieldConflict[],
 ): { [key: string]: Shaped } {
   const out: { [key: string]: Shaped } = {};
-  for (const key of new Set(maps.flatMap((map) => backend.keys(map)))) {
+  for (const key of new Set(maps.flatMap((map) => handle.keys(map)))) {
     const here = [...path, key];
     const values = maps
-      .flatMap((map) => backend.getAll(map, key))
-      .map(([type, value, operation = value]) => ({ isMap: type === 'map', value, stamp: stampOf(operation) }))
+      .flatMap((map) => handle.getAll(map, key))
+      .map((found) => {
+        // `['map', id]` or `['str', text, operation]`; ids and operations are `counter@actor`.
+        const [type, value, operation = value] = found as [string, string, string?];
+        return { isMap: type === 'map', value, stamp: stampOf(operation) };
+      })
       .toSorted((a, b) => (a.stamp < b.stamp ? 1 : -1));
     const [latest, ...others] = values;
     if (!latest) continue;
     if (latest.isMap) {
       const inner = values.filter(({ isMap }) => isMap).map(({ value }) => value);
-      out[key] = settle(backend, inner, here, conflicts);
+      out[key] = settle(handle, inner, here, conflicts);
     } else out[key] = latest.value;
     const dropped = others.filter(({ isMap, value }) => isMap !== latest.isMap || (!isMap && value !== latest.value));
     const texts = dropped.map(({ isMap, value }) => (isMap ? '{…}' : value));
