@@ -1,7 +1,7 @@
 /** The Kubernetes API of one peer over HTTPS with the administrator's certificate, and connections that are kept. */
 import { readFile } from 'node:fs/promises';
 import { Agent as HttpsAgent, request } from 'node:https';
-import { parse } from 'yaml';
+import { parse, parseAllDocuments } from 'yaml';
 
 export interface Answer {
   readonly status: number;
@@ -82,6 +82,15 @@ export class Api {
   /** Objects of a list. */
   async list(path: string): Promise<Json[]> {
     return (await this.get(path)).items;
+  }
+
+  /** Creates the objects of a manifest in the default namespace. Kinds of the core and apps groups only. */
+  async applyYaml(text: string): Promise<void> {
+    for (const document of parseAllDocuments(text)) {
+      const object = document.toJS() as Json;
+      const group = object.apiVersion === 'v1' ? '/api/v1' : `/apis/${object.apiVersion}`;
+      await this.call('POST', `${group}/namespaces/default/${object.kind.toLowerCase()}s`, object);
+    }
   }
 
   patch(path: string, change: unknown): Promise<Json> {

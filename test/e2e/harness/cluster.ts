@@ -130,7 +130,12 @@ export class Cluster {
       await this.lab.heal(agent.host);
       if (!agent.running) await agent.start();
     }
-    await this.allReady(60_000);
+    try {
+      await this.allReady(60_000);
+    } catch (error) {
+      console.error(await this.describe());
+      throw error;
+    }
   }
 
   /** The host whose agent holds a role, as the Lease says. */
@@ -183,8 +188,18 @@ export class Cluster {
         `--- ${agent.name} (${agent.running ? 'runs' : 'down'}), end of ${agent.logFile}:`,
         await agent.logTail(),
       );
+      parts.push(`--- status of ${agent.name}: ${await this.statusText(agent.host)}`);
     }
     return parts.join('\n');
+  }
+
+  private async statusText(host: number): Promise<string> {
+    try {
+      const api = await this.api(host);
+      return (await api.send('GET', '/skein/v1/status', undefined, { timeoutMs: 1_000 })).text;
+    } catch (error) {
+      return (error as Error).message;
+    }
   }
 }
 
