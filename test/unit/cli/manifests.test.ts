@@ -24,7 +24,11 @@ describe('manifests', () => {
 
   it('are read by the YAML rules of kubectl', () => {
     const [manifest] = parseManifests(`${pod('a')}data: {yes: on, time: 12:30, date: 2001-01-01}`, 'f');
-    assert.deepEqual((manifest?.object as { data?: unknown }).data, { true: true, time: '12:30', date: '2001-01-01' });
+    assert.deepEqual(manifest && (manifest.object as { data?: unknown }).data, {
+      true: true,
+      time: '12:30',
+      date: '2001-01-01',
+    });
   });
 
   it('are refused in one line that names the file', () => {

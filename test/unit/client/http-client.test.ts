@@ -13,7 +13,7 @@ import { HttpClient, pathOf, type HttpClientOptions } from '../../../src/client/
 import { isUnreachable } from '../../../src/client/http-connection.js';
 import { ADMIN, ClusterCa, type CertificatePem } from '../../../src/security/ca/authority.js';
 
-type Handler = (request: IncomingMessage, response: ServerResponse) => void;
+type Handler = (request: IncomingMessage, response: ServerResponse) => unknown;
 
 describe('HttpClient over HTTPS', () => {
   let ca: ClusterCa;
@@ -124,7 +124,7 @@ describe('HttpClient over HTTPS', () => {
       );
     await assert.rejects(
       connect().get(PODS, 'ns', 'a'),
-      (error) => isNotFound(error) && error.message === 'pods "a" not found',
+      (error: Error) => isNotFound(error) && error.message === 'pods "a" not found',
     );
     handler = (_, response) => response.writeHead(503).end('<html>busy\n</html>');
     await assert.rejects(connect().get(PODS, 'ns', 'a'), (error) => {
