@@ -1,0 +1,169 @@
+/**
+ * 2.8 KB writes with 1, 16 and 64 connections through one peer of three: ConfigMaps (CRDT documents) and Pods (registers)
+ * through the whole API pipeline over TLS, beside raw puts into etcd without TLS. Both force every write to the disk.
+ */
+import { Agent as HttpsAgent, request } from 'node:https';
+import type { Cluster } from '../../test/e2e/harness/cluster.js';
+import { round, type Bench, type Context, type Figure } from './bench.js';
+import { Etcd, etcdInstalled } from './etcd.js';
+import { credentials, HOSTS, openCluster, settle, stopAgents } from './hosts.js';
+import { fullSpeed, type RateReport, type Send } from './load.js';
+
+const BYTES = 2_800;
+const CONNECTIONS = [1, 16, 64] as const;
+
+/** The body in two halves around the object's name, so that the load spends no time on making it. */
+type Template = readonly [before: string, after: string];
+
+function template(object: { metadata: { name: string } }, fill: (text: string) => object): Template {
+  const padding = BYTES - JSON.stringify({ ...object, ...fill('') }).length;
+  const [before = '', after = ''] = JSON.stringify({ ...object, ...fill('x'.repeat(padding)) }).split('NAME');
+  return [before, after];
+}
+
+const CONFIG_MAP = template(
+  { apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: 'NAME' } } as { metadata: { name: string } },
+  (text) => ({
+    data: { content: text },
+  }),
+);
+
+/** A pod that no scheduler takes, of the size that a real one has. */
+const POD = template(
+  { apiVersion: 'v1', kind: 'Pod', metadata: { name: 'NAME' } } as { metadata: { name: string } },
+  (text) => ({
+    spec: {
+      schedulerName: 'nobody',
+      containers: [{ name: 'main', image: 'busybox:skein', env: [{ name: 'CONTENT', value: text }] }],
+    },
+  }),
+);
+
+async function skeinSenders(cluster: Cluster, host: number, path: string, [before, after]: Template, count: number) {
+  const options = { ...(await credentials(cluster.kubeconfig)), keepAlive: true, maxSockets: 1 };
+  const { address } = cluster.agent(host);
+  const agents = Array.from({ length: count }, () => new HttpsAgent(options));
+  const senders = agents.map((agent): Send => (number) => {
+    const body = `${before}w-${number}${after}`;
+    const headers = { 'Content-Type': 'application/json', 'Content-Length': Buffer.byteLength(body) };
+    return new Promise((resolve, reject) => {
+      const sent = request({ host: address, port: 6443, method: 'POST', path, headers, agent }, (response) => {
+        response.resume();
+        response.on('error', reject);
+        response.on('end', () => {
+          if (response.statusCode === 201) resolve();
+          else reject(new Error(`status ${response.statusCode}`));
+        });
+      });
+      sent.on('error', reject);
+      sent.end(body);
+    });
+  });
+  return { senders, close: () => agents.forEach((agent) => agent.destroy()) };
+}
+
+async function etcdRates(context: Context, cluster: Cluster, next: () => number): Promise<Map<string, RateReport>> {
+  const rates = new Map<string, RateReport>();
+  if (!(await etcdInstalled())) return rates;
+  const etcd = new Etcd(cluster.lab, HOSTS);
+  context.defer(() => etcd.stop());
+  await etcd.start();
+  await settle();
+  const leader = (await etcd.leader()) ?? 1;
+  const follower = HOSTS.find((host) => host !== leader) ?? 1;
+  const value = Buffer.alloc(BYTES, 'x');
+  for (const [where, host] of [
+    ['leader', leader],
+    ['follower', follower],
+  ] as const) {
+    for (const count of CONNECTIONS) {
+      const clients = Array.from({ length: count }, () => etcd.client(host));
+      const senders = clients.map(
+        (client): Send =>
+          (number) =>
+            client.put(`/bench/configmaps/w-${number}`, value),
+      );
+      const rate = await fullSpeed(senders, context.seconds, next);
+      for (const client of clients) client.close();
+      rates.set(`${where} ${count}`, rate);
+      context.log(`etcd, ${where}, ${count}: ${describe(rate)}`);
+    }
+  }
+  await etcd.stop();
+  return rates;
+}
+
+const describe = ({ perSecond, p50Ms, p99Ms, failed, error }: RateReport) =>
+  `${perSecond.toFixed(0)}/s, p50 ${p50Ms.toFixed(1)} ms, p99 ${p99Ms.toFixed(1)} ms${failed ? `, ${failed} failed: ${error}` : ''}`;
+
+function figures(
+  kind: string,
+  where: string,
+  count: number,
+  mine: RateReport,
+  theirs: RateReport | undefined,
+): Figure[] {
+  const what = `${kind} of 2.8 KB, ${count} connection${count > 1 ? 's' : ''}, through the ${where}`;
+  const note = `p50 ${round(mine.p50Ms, 1)} ms, p99 ${round(mine.p99Ms, 1)} ms${mine.failed ? `, ${mine.failed} failed` : ''}`;
+  const theirNote = theirs ? `; etcd p50 ${round(theirs.p50Ms, 1)} ms, p99 ${round(theirs.p99Ms, 1)} ms` : '';
+  const rate: Figure = {
+    what,
+    unit: '/s',
+    better: 'higher',
+    skein: round(mine.perSecond),
+    ...(theirs ? { peer: { name: 'etcd', value: round(theirs.perSecond) } } : {}),
+    ...(count > 1 ? { goal: { text: '≥ 1.0 × etcd', atLeast: 1, of: 'ratio' as const } } : {}),
+    note: note + theirNote,
+  };
+  if (count > 1) return [rate];
+  const p50: Figure = {
+    what: `${what}: p50`,
+    unit: 'ms',
+    better: 'lower',
+    skein: round(mine.p50Ms, 2),
+    ...(theirs ? { peer: { name: 'etcd', value: round(theirs.p50Ms, 2) } } : {}),
+    goal: { text: '≤ 3 ms', atMost: 3, of: 'value' },
+  };
+  return [rate, p50];
+}
+
+async function run(context: Context): Promise<Figure[]> {
+  const cluster = await openCluster(context);
+  let number = 0;
+  const next = () => number++;
+  await settle();
+  const holder = await cluster.holder('api', 1);
+  const follower = HOSTS.find((host) => host !== holder) ?? 1;
+  const kinds = [
+    { kind: 'ConfigMaps', path: '/api/v1/namespaces/default/configmaps', body: CONFIG_MAP },
+    { kind: 'Pods', path: '/api/v1/namespaces/default/pods', body: POD },
+  ];
+  const mine: { kind: string; where: string; count: number; rate: RateReport }[] = [];
+  for (const { kind, path, body } of kinds) {
+    for (const [where, host] of [
+      ['leader', holder],
+      ['follower', follower],
+    ] as const) {
+      for (const count of CONNECTIONS) {
+        const { senders, close } = await skeinSenders(cluster, host, path, body, count);
+        const rate = await fullSpeed(senders, context.seconds, next);
+        close();
+        mine.push({ kind, where, count, rate });
+        context.log(`skein, ${kind}, ${where}, ${count}: ${describe(rate)}`);
+      }
+    }
+  }
+  await stopAgents(cluster);
+  const theirs = await etcdRates(context, cluster, next);
+  return mine.flatMap(({ kind, where, count, rate }) =>
+    figures(kind, where, count, rate, theirs.get(`${where} ${count}`)),
+  );
+}
+
+export const writes: Bench = {
+  name: 'writes',
+  about: '2.8 KB ConfigMaps and Pods with 1, 16 and 64 connections, through the leader and a follower, beside etcd',
+  hosts: true,
+  limitSeconds: 900,
+  run,
+};
