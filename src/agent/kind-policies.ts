@@ -1,4 +1,5 @@
 /** How each kind is kept and merged (`KindPolicies`), from its schema and the table in the design. */
+import type { KubeObject } from '../api/object.js';
 import { loadData } from '../api/schema/data.js';
 import type { KindRegistry } from '../api/schema/registry.js';
 import { GENERIC_LAYOUT, layoutOf, type Layout, type SchemaNode } from '../store/crdt/shape.js';
@@ -19,6 +20,12 @@ const MACHINE_MADE = new Set([
 /** Nobody minds when a deleted one of these comes back for a while: no tombstones. */
 const FORGETTABLE = new Set(['/events', 'events.k8s.io/events']);
 
+/** Objects that live on a node: see `KindPolicy.homeOf`. */
+const HOMES: Readonly<Record<string, (value: KubeObject) => string | undefined>> = {
+  '/pods': ({ spec }) => (spec as { nodeName?: string } | undefined)?.nodeName,
+  '/nodes': ({ metadata }) => metadata.name,
+};
+
 const REGISTER: KindPolicy = { merge: 'register', layout: GENERIC_LAYOUT, tombstones: true };
 
 /** Layouts are compiled when a kind is first merged. */
@@ -36,9 +43,12 @@ export function createKindPolicies(registry: KindRegistry): KindPolicies {
 
 function makePolicy(registry: KindRegistry, group: string, resource: string): KindPolicy {
   const name = `${group}/${resource}`;
-  if (MACHINE_MADE.has(name)) return { ...REGISTER, tombstones: !FORGETTABLE.has(name) };
+  const home = HOMES[name];
+  const homeOf = home ? { homeOf: home } : {};
+  if (MACHINE_MADE.has(name)) return { ...REGISTER, ...homeOf, tombstones: !FORGETTABLE.has(name) };
   let layout: Layout | undefined;
   return {
+    ...homeOf,
     merge: 'document',
     tombstones: true,
     get layout() {

@@ -11,6 +11,7 @@ export function createPeerNetwork(transport: Transport, membership: MembershipVi
     send: (to, message) => transport.send(to as PeerId, CHANNEL, message),
     onMessage: (handler) => transport.onMessage(CHANNEL, handler),
     alive: () => membership.alive(),
+    nameOf: (peer) => membership.members().find(({ id }) => id === peer)?.name,
     onChange: (listener) => membership.onChange(listener),
   };
 }

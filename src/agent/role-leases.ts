@@ -34,12 +34,10 @@ export class RoleLeases {
 
   onView(view: View | undefined): void {
     if (!view) return;
-    const before = this.roles;
     this.roles = view.roles;
     if (!this.options.isSequencer()) return;
-    for (const [role, { holder, epoch }] of Object.entries(view.roles)) {
-      if (before[role]?.holder !== holder || before[role]?.epoch !== epoch) this.controller.queue.add(role);
-    }
+    // Every view, not only new holders: a merge may have brought the Leases of another part.
+    for (const role of Object.keys(view.roles)) this.controller.queue.add(role);
   }
 
   private async reconcile(role: string): Promise<{ requeueAfterMs: number } | void> {

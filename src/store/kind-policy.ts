@@ -1,4 +1,5 @@
 /** How the objects of a resource are kept and merged: data, looked up by group and resource. */
+import type { KubeObject } from '../api/object.js';
 import type { Layout } from './crdt/shape.js';
 
 export interface KindPolicy {
@@ -10,6 +11,11 @@ export interface KindPolicy {
   readonly layout: Layout;
   /** False for kinds whose deletion nobody needs to remember (Events): no tombstone is kept. */
   readonly tombstones: boolean;
+  /**
+   * The node on which such an object lives, if it lives on one (a bound Pod, a Node). The part of the cluster that has that
+   * node knows; what another part did to it (marking it unreachable, evicting it) was a guess, and yields in a merge.
+   */
+  readonly homeOf?: (value: KubeObject) => string | undefined;
 }
 
 export interface KindPolicies {

@@ -20,6 +20,8 @@ export interface PeerNetwork {
   onMessage(handler: (from: string, message: Uint8Array) => void): () => void;
   /** Peers that are not dead, this one included, sorted. */
   alive(): readonly string[];
+  /** The node's name of a peer; undefined when it is not known. */
+  nameOf(peer: string): string | undefined;
   onChange(listener: () => void): () => void;
 }
 
@@ -98,5 +100,6 @@ export interface ReplicaContext {
   readonly executor: WriteExecutor;
   send(to: string, message: Message): boolean;
   alive(): readonly string[];
+  nameOf(peer: string): string | undefined;
   onMerge(report: MergeReport): void;
 }

@@ -65,6 +65,8 @@ export type SyncMessage =
       /** Keys the peer lacks or has otherwise. */
       readonly wants: readonly string[];
       readonly replies: readonly LoggedReply[];
+      /** Names of the nodes in the part of the cluster that the peer comes from. */
+      readonly homes: readonly string[];
       readonly last: boolean;
     }
   | { readonly t: 'sync-more'; readonly session: number }

@@ -108,6 +108,8 @@ export class Replica implements Service, ObjectStore {
   private promised: Epoch = NO_EPOCH;
   private highestSeen: Epoch = NO_EPOCH;
   private following = '';
+  /** Who was in step with this peer before it came to the group it is in. */
+  private formerVoters: readonly string[] = [];
   private currentView: View | undefined;
   /** The log is known to be on the line of the sequencer that is followed. */
   private onLine = false;
@@ -144,11 +146,13 @@ export class Replica implements Service, ObjectStore {
       stamps,
       send: (to, message) => !this.stopped && network.send(to, encodeMessage(message)),
       alive: () => network.alive(),
+      nameOf: (peer) => network.nameOf(peer),
       onMerge: (report) => this.listeners.forEach((listener) => listener.onMerge?.(report)),
     };
     this.requests = new Requests(this.context, { reign: () => this.reign, leader: () => this.leader });
     this.syncClient = new SyncClient(
       this.context,
+      () => this.formerVoters.flatMap((peer) => network.nameOf(peer) ?? []),
       (from, position) => this.onInstalled(from, position),
       (error) => this.fail(error),
     );
@@ -303,6 +307,7 @@ export class Replica implements Service, ObjectStore {
   /** Asks all living peers to follow a new epoch of this peer. */
   private stand(component: Component | null): void {
     this.cancelCandidacy();
+    this.noteLeaving();
     // Whoever waits for an answer asks the next reign; its members follow it as soon as they are asked.
     this.abdicate();
     this.following = '';
@@ -404,7 +409,10 @@ export class Replica implements Service, ObjectStore {
     };
     const reign: Reign = new Reign(this.context, epoch, heads, this.lastRoles, events, takesIn);
     this.reign = reign;
-    this.syncServer = new SyncServer(this.context, reign);
+    this.syncServer = new SyncServer(this.context, reign, () => {
+      const voters = reign.view.voters;
+      return voters.flatMap((peer) => this.context.nameOf(peer) ?? []);
+    });
     this.deps.log.info('leads', {
       epoch: epoch.n,
       members: reign.view.members.length,
@@ -429,6 +437,7 @@ export class Replica implements Service, ObjectStore {
   private becomeIdle(why: string, waitMs = 0): void {
     this.deps.log.info('has no sequencer', { why });
     this.cancelCandidacy();
+    this.noteLeaving();
     this.abdicate();
     this.mode = 'idle';
     this.following = '';
@@ -439,6 +448,12 @@ export class Replica implements Service, ObjectStore {
     this.standFromMs = this.idleSinceMs + waitMs;
     this.broadcastState();
     this.notifyView();
+  }
+
+  /** Remembers the group that is left, unless this peer had not come up to it. */
+  private noteLeaving(): void {
+    const { view } = this;
+    if (view && (this.mode === 'leading' || this.onLine)) this.formerVoters = view.voters;
   }
 
   private cancelCandidacy(): void {
@@ -616,6 +631,7 @@ export class Replica implements Service, ObjectStore {
 
   private follow(leader: string, epoch: Epoch): void {
     this.cancelCandidacy();
+    this.noteLeaving();
     this.abdicate();
     this.syncClient.cancel();
     this.mode = 'following';

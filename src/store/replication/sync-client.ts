@@ -18,6 +18,8 @@ export class SyncClient {
 
   constructor(
     private readonly context: ReplicaContext,
+    /** Names of the nodes in the part of the cluster that this peer comes from. */
+    private readonly homes: () => readonly string[],
     /** The state is now that of the sequencer's line at this position, durably. */
     private readonly onInstalled: (from: string, position: Position) => void,
     private readonly onFailure: (error: unknown) => void,
@@ -94,7 +96,7 @@ export class SyncClient {
     if (last)
       this.replies = this.context.state.recentReplies(REPLIES_OFFERED).map((reply) => this.selfContained(reply));
     const replies = last ? this.replies : [];
-    this.context.send(to, { t: 'sync-offer', session: this.session, ...offer, replies, last });
+    this.context.send(to, { t: 'sync-offer', session: this.session, ...offer, replies, homes: this.homes(), last });
   }
 
   /** Our revisions mean nothing on the other line: the body goes along. */

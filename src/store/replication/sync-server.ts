@@ -18,11 +18,15 @@ import { errorText } from '../../base/log.js';
 import { mergeRecords } from '../crdt/merge.js';
 import type { LoggedReply, Position } from '../log-entry.js';
 import { parseKey } from '../object-store.js';
+import type { KindPolicy } from '../kind-policy.js';
 import { decodeRecord, encodeRecord, type ObjectRecord } from '../record.js';
 import type { ReplicaContext } from './context.js';
 import { differingBuckets, digestBuckets, statesIn } from './digest.js';
 import type { SyncMessage } from './messages.js';
 import type { Reign } from './reign.js';
+
+/** Records merged in one go. */
+const MERGE_SLICE = 16;
 
 interface Session {
   readonly id: number;
@@ -32,6 +36,9 @@ interface Session {
   readonly keys: Set<string>;
   readonly offered: ObjectRecord[];
   readonly replies: LoggedReply[];
+  /** Names of the nodes in the part that the peer comes from, and in this one when the session began. */
+  theirHomes: ReadonlySet<string>;
+  readonly ourHomes: ReadonlySet<string>;
   /** Chunks of records and absent keys still to be sent. */
   chunks: { records: Uint8Array[]; absent: string[] }[];
   installAt: Position | undefined;
@@ -44,6 +51,8 @@ export class SyncServer {
   constructor(
     private readonly context: ReplicaContext,
     private readonly reign: Reign,
+    /** Names of the nodes whose peers are in step with this sequencer. */
+    private readonly homes: () => readonly string[],
   ) {
     // Distinct between reigns, so that an answer to an older session is recognised.
     this.sequence = reign.epoch.n * 65_536 + context.random.int(32_768);
@@ -61,6 +70,8 @@ export class SyncServer {
       keys: new Set(),
       offered: [],
       replies: [],
+      theirHomes: new Set(),
+      ourHomes: new Set(this.homes()),
       chunks: [],
       installAt: undefined,
     };
@@ -118,6 +129,7 @@ export class SyncServer {
     }
     for (const key of message.wants) session.keys.add(key);
     session.replies.push(...message.replies);
+    session.theirHomes = new Set(message.homes);
     if (!message.last) {
       this.context.send(peer, { t: 'sync-more', session: session.id });
       return;
@@ -133,7 +145,12 @@ export class SyncServer {
       // An object with a write on its way is merged once that write is in the table.
       const busy = rest.filter((record) => this.reign.isPending(record.key));
       const ready = rest.filter((record) => !busy.includes(record));
-      await this.reign.merge(this.mergeOffered(ready), busy.length === 0 ? session.replies : []);
+      // In slices, so that heartbeats and requests are served in between.
+      for (let from = 0; from < ready.length; from += MERGE_SLICE) {
+        await this.reign.merge(this.mergeOffered(ready.slice(from, from + MERGE_SLICE), session), []);
+        if (this.sessions.get(peer) !== session) return;
+      }
+      if (busy.length === 0) await this.reign.merge([], session.replies);
       if (this.sessions.get(peer) !== session) return;
       if (busy.length === 0) break;
       rest = busy;
@@ -156,7 +173,7 @@ export class SyncServer {
   }
 
   /** What changes here by the peer's records. */
-  private mergeOffered(offered: readonly ObjectRecord[]): ObjectRecord[] {
+  private mergeOffered(offered: readonly ObjectRecord[], session: Session): ObjectRecord[] {
     const { state, policies, stamps } = this.context;
     const changed: ObjectRecord[] = [];
     for (const theirs of offered) {
@@ -165,13 +182,22 @@ export class SyncServer {
       const ours = state.table.record(theirs.key);
       const policy = policies.policyOf(group, resource);
       if (!ours && !theirs.value && !policy.tombstones) continue;
-      const merged = mergeRecords(ours, theirs, policy, stamps.next());
+      const merged =
+        ours && this.livesHere(ours, policy, session)
+          ? { record: ours, conflicts: [], deletedOver: !theirs.value && theirs.version > ours.version }
+          : mergeRecords(ours, theirs, policy, stamps.next());
       if (merged.record !== ours) changed.push(merged.record);
       if (merged.conflicts.length > 0 || merged.deletedOver) {
         this.context.onMerge({ key: theirs.key, conflicts: merged.conflicts, deletedOver: merged.deletedOver });
       }
     }
     return changed;
+  }
+
+  /** What another part did to an object that lives on a node of this part, and not of that one, was a guess. */
+  private livesHere(ours: ObjectRecord, policy: KindPolicy, session: Session): boolean {
+    const home = ours.value && policy.homeOf?.(ours.value);
+    return home !== undefined && session.ourHomes.has(home) && !session.theirHomes.has(home);
   }
 
   private chunksOf(keys: ReadonlySet<string>): Session['chunks'] {
