@@ -20,6 +20,7 @@ export interface CarriedTerm {
 
 interface SelectorCounter {
   readonly matches: (pod: PodInfo) => boolean;
+  readonly terminating: boolean;
   readonly counter: PodCounter;
 }
 
@@ -107,6 +108,11 @@ export class ClusterState {
     return this.assumed.has(key);
   }
 
+  /** What is known of a pod that counts on some node. */
+  placedPod(key: string): PodInfo | undefined {
+    return this.placed.get(key)?.info;
+  }
+
   /**
    * The API says the pod is on that node. True when that is what we know (or assumed) and `unchanged` finds nothing new in
    * the pod: then there is nothing to count anew.
@@ -147,12 +153,15 @@ export class ClusterState {
     return true;
   }
 
-  setNamespace(name: string, labels: LabelMap | undefined): void {
+  /** Returns whether anything changed. */
+  setNamespace(name: string, labels: LabelMap | undefined): boolean {
     const before = this.namespaces.get(name);
     if (labels) this.namespaces.set(name, labels);
     else this.namespaces.delete(name);
     // Counters may depend on namespace labels; they are rebuilt when asked for again.
-    if (!sameJson(before, labels)) this.dropSelectors();
+    const changed = !sameJson(before, labels);
+    if (changed) this.dropSelectors();
+    return changed;
   }
 
   /** Where the pods of this controller are. */
@@ -167,19 +176,25 @@ export class ClusterState {
 
   /**
    * Where the pods are that `matches` accepts, among those of `namespace` (of all when undefined). `key` names the
-   * predicate: equal keys must mean equal predicates. Pods being deleted do not count.
+   * predicate: equal keys must mean equal predicates. Pods being deleted count only when `terminating` is asked for:
+   * upstream spreads without them, but keeps pods together with, and apart from, those too.
    */
-  matching(namespace: string | undefined, key: string, matches: (pod: PodInfo) => boolean): PodCounter {
+  matching(
+    namespace: string | undefined,
+    key: string,
+    matches: (pod: PodInfo) => boolean,
+    terminating = false,
+  ): PodCounter {
     const scope = namespace ?? '*';
     const id = `${scope}\n${key}`;
     const present = this.selectors.get(scope)?.get(key);
     this.selectorOrder.delete(id);
     this.selectorOrder.set(id, key);
     if (present) return present.counter;
-    const made = { matches, counter: new PodCounter() };
+    const made = { matches, terminating, counter: new PodCounter() };
     const pods = namespace === undefined ? this.placed : this.placedByNamespace.get(namespace);
     for (const { info, node } of pods?.values() ?? []) {
-      if (!info.terminating && matches(info)) made.counter.add(node, 1);
+      if ((terminating || !info.terminating) && matches(info)) made.counter.add(node, 1);
     }
     bucket(this.selectors, scope).set(key, made);
     this.evictSelectors();
@@ -207,16 +222,15 @@ export class ClusterState {
     for (const term of info.antiAffinity) this.countTerm(term, 0, node, by);
     for (const term of info.affinity) this.countTerm(term, 1, node, by);
     for (const { term, weight } of info.preferredPods) this.countTerm(term, weight, node, by);
-    if (info.terminating) return;
-    if (info.ownerUid) {
+    if (info.ownerUid && !info.terminating) {
       let counter = this.owners.get(info.ownerUid);
       if (!counter) this.owners.set(info.ownerUid, (counter = new PodCounter()));
       counter.add(node, by);
       if (counter.empty) this.owners.delete(info.ownerUid);
     }
     for (const scope of [info.namespace, '*']) {
-      for (const { matches, counter } of this.selectors.get(scope)?.values() ?? []) {
-        if (matches(info)) counter.add(node, by);
+      for (const { matches, terminating, counter } of this.selectors.get(scope)?.values() ?? []) {
+        if ((terminating || !info.terminating) && matches(info)) counter.add(node, by);
       }
     }
   }

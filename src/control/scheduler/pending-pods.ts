@@ -47,6 +47,8 @@ export class PendingPods {
     const key = keyOf(pod);
     this.queue.remove(key);
     if (this.state.confirm(key, nodeName, (known) => sameForUs(pod, known))) return;
+    // One that was known may need less now (resized in place) or be no more in the way (other labels).
+    if (this.state.removePod(key)) this.queue.note('pod-removed');
     this.state.setPod(podInfoOf(pod), nodeName);
     this.queue.note('pod-placed');
   }
@@ -58,8 +60,9 @@ export class PendingPods {
       this.queue.remove(key);
       return;
     }
-    // Between our decision and the API's confirmation the pod still looks unplaced.
-    if (this.state.isAssumed(key)) return;
+    // Between our decision and the API's confirmation the pod still looks unplaced. After a new list it may be another
+    // pod of the same name.
+    if (this.state.isAssumed(key) && this.state.placedPod(key)?.pod.metadata.uid === pod.metadata.uid) return;
     // Known as placed, now unplaced: another pod of the same name.
     if (this.state.removePod(key)) this.queue.note('pod-removed');
     if (entry && sameForUs(pod, entry.info.pod)) return;

@@ -38,6 +38,8 @@ export class Reporter {
   private readonly waiting: (() => Promise<void>)[] = [];
   private readonly running = new Set<Promise<void>>();
   private readonly refusals = new Map<string, Remembered>();
+  /** Conditions that wait to be written, by uid: bounded with `waiting`. */
+  private readonly conditions = new Map<string, string>();
   private stopped = false;
   private lastStamp = 0;
 
@@ -57,18 +59,35 @@ export class Reporter {
   /** The pod could not be placed or bound; `unschedulable`: because no node fits. */
   failed(pod: Pod, message: string, unschedulable: boolean): void {
     this.enqueue(() => this.reportFailure(pod, message));
-    if (unschedulable) this.enqueue(() => this.setCondition(pod, message));
+    if (!unschedulable) return;
+    const { uid = '' } = pod.metadata;
+    this.conditions.set(uid, message);
+    const accepted = this.enqueue(async () => {
+      // Only the newest, and none at all once a node was found.
+      if (this.conditions.get(uid) !== message) return;
+      this.conditions.delete(uid);
+      await this.setCondition(pod, message);
+    });
+    if (!accepted) this.conditions.delete(uid);
+  }
+
+  /** A node was found: refusals that are not written yet would contradict the binding. */
+  withdraw(uid: string | undefined): void {
+    if (uid) this.conditions.delete(uid);
   }
 
   /** The pod is gone or bound: nothing of it needs remembering. */
   forget(uid: string | undefined): void {
-    if (uid) this.refusals.delete(uid);
+    if (!uid) return;
+    this.refusals.delete(uid);
+    this.conditions.delete(uid);
   }
 
   /** Drops what waits and resolves when nothing is under way. */
   async stop(): Promise<void> {
     this.stopped = true;
     this.waiting.length = 0;
+    this.conditions.clear();
     await Promise.all(this.running);
   }
 
@@ -156,14 +175,21 @@ export class Reporter {
     }
   }
 
-  private enqueue(write: () => Promise<void>): void {
-    if (this.stopped) return;
-    if (this.running.size < this.options.maxWrites) this.run(write);
-    else if (this.waiting.length < this.options.maxWaiting) this.waiting.push(write);
-    else
-      this.deps.metrics
-        .counter('skein_scheduler_reports_dropped_total', 'Events and conditions not written for lack of room')
-        .inc();
+  /** Returns false for a report that was dropped. */
+  private enqueue(write: () => Promise<void>): boolean {
+    if (this.stopped) return false;
+    if (this.running.size < this.options.maxWrites) {
+      this.run(write);
+      return true;
+    }
+    if (this.waiting.length < this.options.maxWaiting) {
+      this.waiting.push(write);
+      return true;
+    }
+    this.deps.metrics
+      .counter('skein_scheduler_reports_dropped_total', 'Events and conditions not written for lack of room')
+      .inc();
+    return false;
   }
 
   private run(write: () => Promise<void>): void {

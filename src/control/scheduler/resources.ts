@@ -1,39 +1,22 @@
 /** Resource arithmetic of the scheduler: CPU in millicores, memory and ephemeral storage in bytes, the rest in units. */
+import { parseQuantity, type Quantity } from '../../api/quantity.js';
 import type { Container, PodSpec } from '../../api/types/core-v1.js';
 
 type QuantityMap = Readonly<Record<string, string | number>> | undefined;
 
-const SUFFIXES: Readonly<Record<string, number>> = {
-  n: 1e-9,
-  u: 1e-6,
-  m: 1e-3,
-  '': 1,
-  k: 1e3,
-  M: 1e6,
-  G: 1e9,
-  T: 1e12,
-  P: 1e15,
-  E: 1e18,
-  Ki: 2 ** 10,
-  Mi: 2 ** 20,
-  Gi: 2 ** 30,
-  Ti: 2 ** 40,
-  Pi: 2 ** 50,
-  Ei: 2 ** 60,
-};
-const QUANTITY = /^([+-]?(?:\d+\.?\d*|\.\d+))(?:([eE][+-]?\d+)|([numkMGTPE]|[KMGTPE]i)?)$/;
-
-/** The value of a Kubernetes quantity in its base unit. What is not a quantity counts as 0: the API refuses it earlier. */
+/** The value of a quantity in its base unit, rounded up. What is not a quantity counts as 0: the API refuses it earlier. */
 export function quantityValue(quantity: string | number | undefined): number {
-  if (quantity === undefined) return 0;
-  if (typeof quantity === 'number') return quantity;
-  const match = QUANTITY.exec(quantity);
-  if (!match) return 0;
-  return match[2] ? Number(match[1] + match[2]) : Number(match[1]) * (SUFFIXES[match[3] ?? ''] ?? 0);
+  return read(quantity)?.value ?? 0;
 }
 
-// Rounding away the float's dust first, so that 0.1 cores are 100 and not 101 millicores.
-const up = (value: number) => Math.ceil(Number(value.toPrecision(15)));
+function read(quantity: string | number | undefined): Quantity | undefined {
+  if (quantity === undefined) return undefined;
+  try {
+    return parseQuantity(quantity);
+  } catch {
+    return undefined;
+  }
+}
 
 /** What upstream's scoring assumes for a container that requests nothing (`NonZeroRequested`). */
 const ASSUMED_CPU = 100;
@@ -53,11 +36,10 @@ export class Resources {
   static of(quantities: QuantityMap): Resources {
     const out = new Resources();
     for (const [name, quantity] of Object.entries(quantities ?? {})) {
-      const value = quantityValue(quantity);
-      if (name === 'cpu') out.cpu = up(value * 1000);
-      else if (name === 'memory') out.memory = up(value);
-      else if (name === 'ephemeral-storage') out.ephemeralStorage = up(value);
-      else if (name !== 'pods') (out.scalars ??= new Map()).set(name, up(value));
+      if (name === 'cpu') out.cpu = read(quantity)?.milliValue ?? 0;
+      else if (name === 'memory') out.memory = quantityValue(quantity);
+      else if (name === 'ephemeral-storage') out.ephemeralStorage = quantityValue(quantity);
+      else if (name !== 'pods') (out.scalars ??= new Map()).set(name, quantityValue(quantity));
     }
     out.scoredCpu = out.cpu;
     out.scoredMemory = out.memory;
@@ -103,7 +85,7 @@ function containerRequests(container: Container): Resources {
 /**
  * The effective requests of a pod: the sum of its containers and sidecars (init containers with `restartPolicy: Always`),
  * at least what any init container needs beside the sidecars started before it, plus the overhead of its runtime class
- * (Kubernetes documentation, "Sidecar Containers", resource sharing).
+ * (Kubernetes documentation, "Sidecar Containers", resource sharing). Requests of the pod as a whole replace the sum.
  */
 export function podRequests(spec: PodSpec | undefined): Resources {
   const total = new Resources();
@@ -119,6 +101,15 @@ export function podRequests(spec: PodSpec | undefined): Resources {
     } else initPeak.raiseTo(needs.add(sidecars));
   }
   total.raiseTo(initPeak);
+  applyPodLevel(total, spec?.resources?.requests);
   if (spec?.overhead) total.add(Resources.of(spec.overhead));
   return total;
+}
+
+function applyPodLevel(total: Resources, requests: QuantityMap): void {
+  if (!requests) return;
+  const whole = Resources.of(requests);
+  if (requests['cpu'] !== undefined) total.cpu = total.scoredCpu = whole.cpu;
+  if (requests['memory'] !== undefined) total.memory = total.scoredMemory = whole.memory;
+  for (const [name, value] of whole.scalars ?? []) (total.scalars ??= new Map()).set(name, value);
 }

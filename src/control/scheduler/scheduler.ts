@@ -152,8 +152,11 @@ class Scheduler implements Service {
         this.wake();
       };
     this.informers.namespaces.addHandler({
-      onUpsert: ({ metadata }) => state.setNamespace(metadata.name ?? '', metadata.labels ?? {}),
-      onDelete: ({ metadata }) => state.setNamespace(metadata.name ?? '', undefined),
+      onUpsert: waking(({ metadata }: Namespace) => {
+        // Terms with a namespace selector may mean other pods now.
+        if (state.setNamespace(metadata.name ?? '', metadata.labels ?? {})) queue.note('pod-placed');
+      }),
+      onDelete: ({ metadata }) => void state.setNamespace(metadata.name ?? '', undefined),
     });
     this.informers.nodes.addHandler({
       onUpsert: waking((node: Node) => {
@@ -209,6 +212,7 @@ class Scheduler implements Service {
     this.decisionSeconds.observe((clock.monotonicMs() - began) / 1000);
     if (placement.ok) {
       this.attempts.inc({ result: 'scheduled' });
+      this.reporter.withdraw(info.pod.metadata.uid);
       this.state.assume(info, placement.node.name);
       this.queue.note('pod-placed');
       const binding = this.bind(entry, placement.node.name).finally(() => {

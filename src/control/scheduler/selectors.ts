@@ -14,16 +14,25 @@ interface Requirement {
 function compileRequirement({ key, operator, values = [] }: Requirement): LabelPredicate {
   const set = new Set(values);
   const bound = /^[+-]?\d+$/.test(values[0] ?? '') ? Number(values[0]) : NaN;
-  const numeric = (labels: LabelMap) => (/^[+-]?\d+$/.test(labels[key] ?? '') ? Number(labels[key]) : NaN);
+  const numeric = (labels: LabelMap) => {
+    const value = own(labels, key) ?? '';
+    return /^[+-]?\d+$/.test(value) ? Number(value) : NaN;
+  };
   switch (operator) {
     case 'In':
-      return (labels) => labels[key] !== undefined && set.has(labels[key]);
+      return (labels) => {
+        const value = own(labels, key);
+        return value !== undefined && set.has(value);
+      };
     case 'NotIn':
-      return (labels) => labels[key] === undefined || !set.has(labels[key]);
+      return (labels) => {
+        const value = own(labels, key);
+        return value === undefined || !set.has(value);
+      };
     case 'Exists':
-      return (labels) => labels[key] !== undefined;
+      return (labels) => own(labels, key) !== undefined;
     case 'DoesNotExist':
-      return (labels) => labels[key] === undefined;
+      return (labels) => own(labels, key) === undefined;
     case 'Gt':
       return (labels) => numeric(labels) > bound;
     case 'Lt':
@@ -32,6 +41,10 @@ function compileRequirement({ key, operator, values = [] }: Requirement): LabelP
       return () => false;
   }
 }
+
+/** Labels are plain objects, and `constructor` is a legal label. */
+const own = (labels: LabelMap, key: string): string | undefined =>
+  Object.hasOwn(labels, key) ? labels[key] : undefined;
 
 const all = (predicates: readonly LabelPredicate[]): LabelPredicate => {
   const [first] = predicates;

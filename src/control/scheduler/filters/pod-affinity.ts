@@ -50,9 +50,8 @@ export const podAffinity: Filter = {
 function domainsOf(terms: readonly AffinityTerm[], term: AffinityTerm, state: ClusterState): Domains {
   const namespace = terms.every((each) => each.namespace === term.namespace) ? term.namespace : undefined;
   const key = `terms:${terms.map((each) => each.key).join('\n')}`;
-  const counter = state.matching(namespace, key, (other) =>
-    terms.every((each) => each.matches(other, state.namespaceLabels)),
-  );
+  const means = (other: PodInfo) => terms.every((each) => each.matches(other, state.namespaceLabels));
+  const counter = state.matching(namespace, key, means, true);
   return { topologyKey: term.topologyKey, counts: counter.inDomains(term.topologyKey, state.topologyVersion) };
 }
 

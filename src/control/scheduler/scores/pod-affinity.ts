@@ -2,6 +2,7 @@
  * Preferred inter-pod affinity and anti-affinity, in both directions; a required affinity of a pod that is there counts as a
  * preference of weight 1 for those it means.
  */
+import type { PodInfo } from '../pod-info.js';
 import { MAX_SCORE, type Score } from './score.js';
 
 export const preferredPods: Score = {
@@ -10,9 +11,8 @@ export const preferredPods: Score = {
   score(pod, nodes, { state }) {
     const parts: { topologyKey: string; weight: number; counts: ReadonlyMap<string, number> }[] = [];
     for (const { term, weight } of pod.preferredPods) {
-      const counter = state.matching(term.namespace, `term:${term.key}`, (other) =>
-        term.matches(other, state.namespaceLabels),
-      );
+      const means = (other: PodInfo) => term.matches(other, state.namespaceLabels);
+      const counter = state.matching(term.namespace, `term:${term.key}`, means, true);
       const counts = counter.inDomains(term.topologyKey, state.topologyVersion);
       if (counts.size > 0) parts.push({ topologyKey: term.topologyKey, weight, counts });
     }
