@@ -38,8 +38,15 @@ export function describeFailure(error: unknown): Failure {
   if (error instanceof CliError) return { text: `error: ${error.message}`, exitCode: error.exitCode };
   if (isUnreachable(error)) return { text: unreachableText(error), exitCode: 1 };
   if (error instanceof ApiError) return { text: apiText(error), exitCode: 1 };
+  if (isBrokenStream(error)) return { text: 'error: the connection to the server broke', exitCode: 1 };
   return { text: `error: ${systemText(error)}`, exitCode: 1 };
 }
+
+/** An answer that ended in the middle: a log or a watch that was followed. */
+const isBrokenStream = (error: unknown): boolean =>
+  error instanceof Error &&
+  'code' in error &&
+  (error.code === 'ECONNRESET' || error.code === 'ERR_STREAM_PREMATURE_CLOSE');
 
 function unreachableText({ host, socketCode, message }: UnreachableError): string {
   if (socketCode === 'ECONNREFUSED') {

@@ -250,6 +250,10 @@ service/web   ClusterIP   10.96.7.7    <none>        80/TCP    0s
             `${key} ${Buffer.concat(parts as Buffer[]).length > 300 ? '<archive>' : Buffer.concat(parts as Buffer[]).toString()}`.trim(),
           );
           const answer = answers[key];
+          if (answer === 'BREAK') {
+            response.write('half a', () => request.socket.destroy());
+            return;
+          }
           const status = {
             kind: 'Status',
             code: 404,
@@ -297,6 +301,15 @@ service/web   ClusterIP   10.96.7.7    <none>        80/TCP    0s
       answers = { 'POST /skein/v1/images': { tags: ['app:1', 'app:2'] } };
       assert.equal(await ok(`image import ${file} -s ${endpoint}`), 'app:1\napp:2\n');
       assert.deepEqual(calls, ['POST /skein/v1/images <archive>']);
+    });
+
+    it('logs say that the connection broke', async () => {
+      answers = {
+        'GET /api/v1/namespaces/default/pods/p': { metadata: { name: 'p' }, spec: { containers: [{ name: 'a' }] } },
+        'GET /api/v1/namespaces/default/pods/p/log?follow=true&container=a': 'BREAK',
+      };
+      const broken = { code: 1, out: 'half a', err: 'error: the connection to the server broke\n' };
+      assert.deepEqual(await cli(`logs -f p -s ${endpoint}`), broken);
     });
 
     it('logs take the first running pod of a workload', async () => {
