@@ -5,6 +5,7 @@ import { useCluster } from './harness/cluster.js';
 import { describeGets, HttpLoad } from './harness/http-load.js';
 import { eventually } from './harness/wait.js';
 import { describeFailures, WriteLoad, type WriteReport } from './harness/write-load.js';
+import { note } from './harness/report.js';
 
 const HOSTS = [1, 2, 3];
 const LOAD = 'load';
@@ -58,7 +59,7 @@ describe('a cluster of three loses peers', function () {
     await cluster.agent(holder).kill();
     await moreWrites(load, 30);
     const report = await load.stop();
-    console.log(`      longest gap ${report.longestGapMs} ms, slowest write ${report.slowestMs} ms`);
+    note(`longest gap ${report.longestGapMs} ms, slowest write ${report.slowestMs} ms`);
     assert.deepEqual(report.failed, [], describeFailures(report));
     assert(report.longestGapMs <= 500, `the longest gap was ${report.longestGapMs} ms`);
     await assertAllThere(report, survivors);
@@ -86,8 +87,8 @@ describe('a cluster of three loses peers', function () {
       0,
       ...answers.filter(({ status }) => status !== 200).map(({ atMs }) => atMs - cutMs),
     );
-    console.log(
-      `      longest gap ${report.longestGapMs} ms, last failure of the Service started ${lastFailureMs} ms after the cut, ` +
+    note(
+      `longest gap ${report.longestGapMs} ms, last failure of the Service started ${lastFailureMs} ms after the cut, ` +
         `replicas after ${tookMs} ms`,
     );
     assert.deepEqual(report.failed, [], describeFailures(report));
@@ -106,7 +107,7 @@ describe('a cluster of three loses peers', function () {
       });
       return answer.status === 201;
     });
-    console.log(`      first write after ${tookMs} ms`);
+    note(`first write after ${tookMs} ms`);
     await api.call('POST', `/api/v1/namespaces/${LOAD}/pods`, {
       metadata: { name: 'last-one' },
       spec: {
@@ -179,7 +180,7 @@ describe('a cluster of three loses peers', function () {
       const texts = all.map((items) => JSON.stringify(items));
       return texts[0] === texts[1] && texts[1] === texts[2] && (all[0]?.length ?? 0) >= 62;
     });
-    console.log(`      identical ${tookMs} ms after the heal`);
+    note(`identical ${tookMs} ms after the heal`);
     const present = await (await cluster.api(2)).list(path);
     const shared = present.find(({ metadata }) => metadata.name === 'shared');
     assert.deepEqual(

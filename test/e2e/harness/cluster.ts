@@ -12,6 +12,7 @@ import type { Result } from './command.js';
 import { kubectl, type KubectlOptions } from './kubectl.js';
 import { Lab, noHostsReason, ROOT } from './lab.js';
 import { eventually } from './wait.js';
+import { dump, loudlySkipped } from './report.js';
 
 export class Cluster {
   readonly lab = new Lab();
@@ -133,7 +134,7 @@ export class Cluster {
     try {
       await this.allReady(60_000);
     } catch (error) {
-      console.error(await this.describe());
+      dump(await this.describe());
       throw error;
     }
   }
@@ -211,14 +212,14 @@ export function useCluster(count: number, { agents = true }: { agents?: boolean 
     this.timeout(180_000);
     const reason = noHostsReason();
     if (reason !== undefined) {
-      console.error(`    !! SKIPPED: ${reason}`);
+      loudlySkipped(reason);
       this.skip();
     }
     try {
       await (agents ? cluster.open(count) : cluster.openHosts(count));
     } catch (error) {
       failed = true;
-      console.error(await cluster.describe());
+      dump(await cluster.describe());
       throw error;
     }
   });
@@ -226,7 +227,7 @@ export function useCluster(count: number, { agents = true }: { agents?: boolean 
     this.timeout(10_000);
     if (this.currentTest?.state !== 'failed') return;
     failed = true;
-    console.error(await cluster.describe());
+    dump(await cluster.describe());
   });
   after('hosts and agents are gone', async function () {
     this.timeout(120_000);
