@@ -16,12 +16,15 @@ export interface ListenerDeps {
 }
 
 export interface Listener {
+  /** Ends UDP flows to endpoints that are no more wanted. TCP connections go on to their own end, as in the kernel. */
+  retain(isWanted: (endpoint: EndpointState) => boolean): void;
   close(): Promise<void>;
 }
 
 export async function listenTcp(address: string, port: number, deps: ListenerDeps): Promise<Listener> {
   const open = new Set<Socket>();
   const server: Server = createServer({ allowHalfOpen: true }, (client) => {
+    client.on('error', () => undefined);
     const target = deps.pick(client.remoteAddress ?? '');
     if (!target || !deps.acquire()) {
       // A reset tells the client at once that nobody answers.
@@ -29,25 +32,29 @@ export async function listenTcp(address: string, port: number, deps: ListenerDep
       return;
     }
     const upstream = connect({ host: target.ip, port: target.port, allowHalfOpen: true });
-    open.add(client).add(upstream);
-    let ended = false;
-    const end = () => {
-      if (ended) return;
-      ended = true;
-      client.destroy();
-      upstream.destroy();
-      open.delete(client);
-      open.delete(upstream);
-      deps.release();
-    };
-    client.on('error', end).on('close', end);
-    upstream.on('error', end).on('close', end);
+    // Whoever fails resets the other; one that ended properly leaves the other to send what it still holds.
+    upstream.on('error', () => client.resetAndDestroy());
+    let sockets = 2;
+    for (const [socket, other] of [
+      [client, upstream],
+      [upstream, client],
+    ] as const) {
+      open.add(socket);
+      socket.on('close', () => {
+        open.delete(socket);
+        if (!socket.readableEnded || !socket.writableFinished) other.destroy();
+        if (--sockets === 0) deps.release();
+      });
+    }
     client.pipe(upstream);
     upstream.pipe(client);
   });
   server.listen({ host: address, port });
   await once(server, 'listening');
+  // A connection that cannot be accepted (no file descriptor left) concerns nobody else.
+  server.on('error', () => undefined);
   return {
+    retain: () => undefined,
     async close() {
       for (const socket of open) socket.destroy();
       await new Promise<void>((resolve) => server.close(() => resolve()));
@@ -56,7 +63,7 @@ export async function listenTcp(address: string, port: number, deps: ListenerDep
 }
 
 export async function listenUdp(address: string, port: number, deps: ListenerDeps): Promise<Listener> {
-  const flows = new Map<string, { send(data: Uint8Array): void; end(): void }>();
+  const flows = new Map<string, { target: EndpointState; send(data: Uint8Array): void; end(): void }>();
   const server = createSocket('udp4');
   const openFlow = (key: string, from: { address: string; port: number }) => {
     const target = deps.pick(from.address);
@@ -82,7 +89,7 @@ export async function listenUdp(address: string, port: number, deps: ListenerDep
       server.send(data, from.port, from.address);
     });
     socket.on('error', end);
-    const flow = { end, send };
+    const flow = { target, end, send };
     flows.set(key, flow);
     return flow;
   };
@@ -91,9 +98,17 @@ export async function listenUdp(address: string, port: number, deps: ListenerDep
     (flows.get(key) ?? openFlow(key, from))?.send(data);
   });
   server.bind({ address, port });
-  await once(server, 'listening');
+  try {
+    await once(server, 'listening');
+  } catch (error) {
+    server.close();
+    throw error;
+  }
   server.on('error', () => undefined);
   return {
+    retain(isWanted) {
+      for (const { target, end } of flows.values()) if (!isWanted(target)) end();
+    },
     async close() {
       for (const flow of flows.values()) flow.end();
       await new Promise<void>((resolve) => server.close(() => resolve()));

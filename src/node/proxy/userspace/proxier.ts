@@ -1,6 +1,6 @@
 /**
  * Services without iptables: TCP and UDP are forwarded by this process. NodePorts listen on all addresses; cluster IPs and
- * external IPs are put on the loopback device (`ip addr add`), where that is allowed, so that this machine and its
+ * external IPs are put on the loopback device (`ip addr replace`), where that is allowed, so that this machine and its
  * host-network pods reach them.
  *
  * Not done here, because it needs the kernel: SCTP, host ports, source ranges of load balancers, and the client's source
@@ -60,10 +60,14 @@ export class UserspaceProxier implements Proxier {
       this.complaints.delete(key);
       await listener?.close();
     }
-    await this.syncAddresses(wanted);
+    await this.syncAddresses(wanted, full);
     for (const [key, entry] of wanted) {
       const present = this.opened.get(key);
-      if (present) present.entry.port = entry.port;
+      if (present && present.entry.port !== entry.port) {
+        present.entry.port = entry.port;
+        const wantedNow = new Set([...entry.port.cluster, ...entry.port.local].map(({ ip, port }) => `${ip}:${port}`));
+        present.listener?.retain(({ ip, port }) => wantedNow.has(`${ip}:${port}`));
+      }
       const opened = present ?? { entry, balancer: new Balancer(), listener: undefined };
       this.opened.set(key, opened);
       if (!opened.listener && (!present || full)) await this.open(key, opened);
@@ -73,7 +77,7 @@ export class UserspaceProxier implements Proxier {
   async stop(): Promise<void> {
     for (const { listener } of this.opened.values()) await listener?.close();
     this.opened.clear();
-    await this.syncAddresses(new Map());
+    await this.syncAddresses(new Map(), false);
   }
 
   cleanup(): Promise<void> {
@@ -109,7 +113,7 @@ export class UserspaceProxier implements Proxier {
   }
 
   /** What cannot be added (no right to) shows when listening fails. */
-  private async syncAddresses(wanted: ReadonlyMap<string, Entry>): Promise<void> {
+  private async syncAddresses(wanted: ReadonlyMap<string, Entry>, full: boolean): Promise<void> {
     const needed = new Set([...wanted.values()].map(({ address }) => address));
     needed.delete('0.0.0.0');
     for (const address of this.addresses) {
@@ -118,11 +122,12 @@ export class UserspaceProxier implements Proxier {
       await this.ip('del', address);
     }
     for (const address of needed) {
-      if (!this.addresses.has(address) && (await this.ip('add', address))) this.addresses.add(address);
+      // "replace": what an earlier run left is ours, too.
+      if ((full || !this.addresses.has(address)) && (await this.ip('replace', address))) this.addresses.add(address);
     }
   }
 
-  private async ip(action: 'add' | 'del', address: string): Promise<boolean> {
+  private async ip(action: 'replace' | 'del', address: string): Promise<boolean> {
     try {
       const { code } = await this.deps.command.run('ip', ['addr', action, `${address}/32`, 'dev', 'lo']);
       return code === 0;
