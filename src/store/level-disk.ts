@@ -1,9 +1,19 @@
 /** {@link Disk} on classic-level (LevelDB): crash-safe by its write-ahead log, checksummed blocks. */
 import { ClassicLevel } from 'classic-level';
+import { deferred, type Deferred } from '../base/deferred.js';
 import { DiskCorrupt, type Disk, type DiskOperation } from './disk.js';
+
+interface Group {
+  readonly operations: DiskOperation[];
+  sync: boolean;
+  readonly done: Deferred<void>;
+}
 
 export class LevelDisk implements Disk {
   private readonly db: ClassicLevel<string, Uint8Array>;
+  /** What came while a batch was on its way: goes out as one batch after it (group commit). */
+  private next: Group | undefined;
+  private writing: Promise<void> | undefined;
 
   constructor(readonly path: string) {
     this.db = new ClassicLevel(path, { keyEncoding: 'utf8', valueEncoding: 'view' });
@@ -32,11 +42,33 @@ export class LevelDisk implements Disk {
     return this.db.iterator({ gte: from, lt: to });
   }
 
+  /** One batch at a time: LevelDB runs batches on a thread pool, where a later one could overtake. */
   write(operations: readonly DiskOperation[], options: { readonly sync: boolean }): Promise<void> {
-    return this.db.batch(operations as DiskOperation[], { sync: options.sync });
+    this.next ??= { operations: [], sync: false, done: deferred() };
+    const group = this.next;
+    for (const operation of operations) group.operations.push(operation);
+    group.sync ||= options.sync;
+    this.writing ??= this.drain();
+    return group.done.promise;
   }
 
-  close(): Promise<void> {
-    return this.db.close();
+  async close(): Promise<void> {
+    await this.writing;
+    await this.db.close();
+  }
+
+  private async drain(): Promise<void> {
+    // Lets the writes of this turn of the event loop gather.
+    await Promise.resolve();
+    for (let group = this.next; group; group = this.next) {
+      this.next = undefined;
+      try {
+        if (group.operations.length > 0) await this.db.batch(group.operations, { sync: group.sync });
+        group.done.resolve();
+      } catch (error) {
+        group.done.reject(error);
+      }
+    }
+    this.writing = undefined;
   }
 }

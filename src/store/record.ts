@@ -15,7 +15,7 @@ import type { KindPolicy } from './kind-policy.js';
 import { toShape } from './crdt/shape.js';
 
 /** Writes kept as values before they are appended to the document. */
-export const MAX_PENDING = 16;
+export const MAX_PENDING = 8;
 
 export interface PartStamps {
   /** Labels, annotations and the rest of `metadata`. */
@@ -42,6 +42,7 @@ export interface ObjectRecord {
   readonly buried: Stamp;
   /** Absent for a tombstone. Frozen. */
   readonly value: KubeObject | undefined;
+  /** When each part was last written; of a tombstone: the parts of what was deleted. */
   readonly parts: PartStamps;
   readonly document: Uint8Array | undefined;
   readonly pending: readonly PendingWrite[];
@@ -93,7 +94,7 @@ export function afterDelete(before: ObjectRecord, revision: Revision, stamp: Sta
     birth: before.birth,
     buried: before.birth,
     value: undefined,
-    parts: { metadata: stamp, spec: stamp, status: stamp },
+    parts: before.parts,
     document: undefined,
     pending: [],
   };

@@ -174,7 +174,7 @@ function settle(
   path: readonly string[],
   conflicts: FieldConflict[],
 ): { [key: string]: Shaped } {
-  const out: { [key: string]: Shaped } = {};
+  const out: [string, Shaped][] = [];
   for (const key of new Set(maps.flatMap((map) => handle.keys(map)))) {
     const here = [...path, key];
     const values = maps
@@ -189,11 +189,11 @@ function settle(
     if (!latest) continue;
     if (latest.isMap) {
       const inner = values.filter(({ isMap }) => isMap).map(({ value }) => value);
-      out[key] = settle(handle, inner, here, conflicts);
-    } else out[key] = latest.value;
+      out.push([key, settle(handle, inner, here, conflicts)]);
+    } else out.push([key, latest.value]);
     const dropped = others.filter(({ isMap, value }) => isMap !== latest.isMap || (!isMap && value !== latest.value));
     const texts = dropped.map(({ isMap, value }) => (isMap ? '{…}' : value));
     if (others.length > 0) conflicts.push({ path: here, kept: latest.isMap ? '{…}' : latest.value, dropped: texts });
   }
-  return out;
+  return Object.fromEntries(out);
 }

@@ -39,7 +39,7 @@ export function mergeRecords(
   if (!ours) return keep(theirs);
   if (ours.version === theirs.version) return keep(ours);
   if (!ours.value && !theirs.value) return keep(laterOf(ours, theirs));
-  if (!ours.value || !theirs.value) return mergeWithTombstone(ours, theirs);
+  if (!ours.value || !theirs.value) return mergeWithTombstone(ours, theirs, version);
   if (ours.birth !== theirs.birth) {
     if (ours.birth <= theirs.buried) return keep(theirs);
     if (theirs.birth <= ours.buried) return keep(ours);
@@ -49,12 +49,17 @@ export function mergeRecords(
 
 const laterOf = (a: ObjectRecord, b: ObjectRecord) => (a.version >= b.version ? a : b);
 
-function mergeWithTombstone(ours: ObjectRecord, theirs: ObjectRecord): MergeResult {
+function mergeWithTombstone(ours: ObjectRecord, theirs: ObjectRecord, version: Stamp): MergeResult {
   const live = ours.value ? ours : theirs;
   const dead = ours.value ? theirs : ours;
-  if (live.birth <= dead.buried) return { ...keep(dead), deletedOver: live.version > dead.birth };
-  return keep(live.buried >= dead.buried ? live : { ...live, buried: dead.buried });
+  if (live.birth <= dead.buried) return { ...keep(dead), deletedOver: knowsMore(live, dead) };
+  // Another version, since it knows of more deletions.
+  return keep(live.buried >= dead.buried ? live : { ...live, version, buried: dead.buried });
 }
+
+/** Whether the live side has a write that the deleter had not seen. A tombstone carries the stamps of what it deleted. */
+const knowsMore = ({ parts: live }: ObjectRecord, { parts: deleted }: ObjectRecord) =>
+  live.metadata > deleted.metadata || live.spec > deleted.spec || live.status > deleted.status;
 
 function mergeLive(ours: ObjectRecord, theirs: ObjectRecord, policy: KindPolicy, version: Stamp): MergeResult {
   const mine = ours.value as KubeObject;
@@ -116,6 +121,7 @@ function finish(
   for (const side of [ours, theirs]) {
     const contains =
       side.birth === record.birth &&
+      side.buried === record.buried &&
       side.parts.metadata >= record.parts.metadata &&
       side.parts.spec >= record.parts.spec &&
       side.parts.status >= record.parts.status;

@@ -74,6 +74,11 @@ export type Shaped = string | { [key: string]: Shaped };
 /** Holds the order of an associative list; sorts before every key, and no merge key can equal it. */
 export const ORDER = '\u0000order';
 
+/** The engine hands maps out as plain objects, where this key would vanish. */
+const PROTO = '\u0000proto';
+const escaped = (key: string) => (key === '__proto__' ? PROTO : key);
+const unescaped = (key: string) => (key === PROTO ? '__proto__' : key);
+
 const isObject = (value: unknown): value is Record<string, unknown> =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
 
@@ -83,11 +88,10 @@ export function toShape(value: unknown, layout: Layout): Shaped {
       return JSON.stringify(value);
     case 'map': {
       if (!isObject(value)) return JSON.stringify(value);
-      const out: { [key: string]: Shaped } = {};
-      for (const [key, field] of Object.entries(value)) {
-        if (field !== undefined) out[key] = toShape(field, layout.fields.get(key) ?? layout.other);
-      }
-      return out;
+      const fields = Object.entries(value).filter(([, field]) => field !== undefined);
+      return Object.fromEntries(
+        fields.map(([key, field]) => [escaped(key), toShape(field, layout.fields.get(key) ?? layout.other)]),
+      );
     }
     case 'list':
       return listToShape(value, (item) => keyOfItem(item, layout.keys), layout.item);
@@ -121,14 +125,14 @@ export function fromShape(shaped: Shaped, layout: Layout): unknown {
   if (layout.kind === 'list' || layout.kind === 'set') {
     const item = layout.kind === 'list' ? layout.item : LEAF;
     const ordered = typeof shaped[ORDER] === 'string' ? (JSON.parse(shaped[ORDER]) as string[]) : [];
-    const present = ordered.filter((key) => key in shaped);
+    const present = ordered.filter((key) => Object.hasOwn(shaped, key));
     const rest = Object.keys(shaped).filter((key) => key !== ORDER && !ordered.includes(key));
     return [...present, ...rest.toSorted()].map((key) => fromShape(shaped[key] as Shaped, item));
   }
-  const out: Record<string, unknown> = {};
-  for (const key of Object.keys(shaped)) {
-    const inner = layout.kind === 'map' ? (layout.fields.get(key) ?? layout.other) : LEAF;
-    out[key] = fromShape(shaped[key] as Shaped, inner);
-  }
-  return out;
+  return Object.fromEntries(
+    Object.entries(shaped).map(([key, inner]) => {
+      const of = layout.kind === 'map' ? (layout.fields.get(key) ?? layout.other) : LEAF;
+      return [unescaped(key), fromShape(inner, of)];
+    }),
+  );
 }

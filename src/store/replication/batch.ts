@@ -5,7 +5,7 @@ import type { Revision, WriteReply } from '../object-store.js';
 
 export class Batch {
   readonly entries: Entry[] = [];
-  readonly replies: LoggedReply[] = [];
+  readonly replies = new Map<string, LoggedReply>();
   readonly objects = new Map<Revision, KubeObject>();
 
   get isEmpty(): boolean {

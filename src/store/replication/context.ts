@@ -68,7 +68,7 @@ export const DEFAULT_REPLICA_OPTIONS: ReplicaOptions = {
   tickMs: 50,
   stateMs: 1_000,
   probeMs: 300,
-  gatherMs: 400,
+  gatherMs: 700,
   successionMs: 150,
   bootGraceMs: 1_500,
   inviteMs: 2_000,

@@ -119,7 +119,7 @@ export class Reign {
 
   /** Executes a request and resolves when its answer may be given. Rejects with {@link ReignOver}. */
   async submit(id: string, request: unknown): Promise<Answer> {
-    const known = this.context.state.replyTo(id) ?? this.batch.replies.find((reply) => reply.id === id);
+    const known = this.context.state.replyTo(id) ?? this.batch.replies.get(id);
     if (known) {
       await this.acknowledged(known.revision);
       return this.answerOf(known);
@@ -259,7 +259,7 @@ export class Reign {
     }
     if (transaction.writes.length === 0) return { reply, revision: this.newest };
     const logged = loggedReply(id, reply, transaction.writes, this.newest);
-    this.batch.replies.push(logged);
+    this.batch.replies.set(id, logged);
     return { reply, logged, revision: this.newest };
   }
 
@@ -280,7 +280,7 @@ export class Reign {
     if (this.over || this.batch.isEmpty || this.framesOut.length >= options.framesInFlight) return;
     const { entries, replies, objects } = this.batch;
     this.batch = new Batch();
-    const frame: Frame = { epoch: this.epoch, previous: state.head, entries, replies };
+    const frame: Frame = { epoch: this.epoch, previous: state.head, entries, replies: [...replies.values()] };
     const saved = state.append(frame, seal(frame), objects);
     const end = state.head.revision;
     this.framesOut.push(end);

@@ -123,6 +123,8 @@ export class Replica implements Service, ObjectStore {
   private standFromMs = 0;
   private statesSentMs = 0;
   private startedMs = 0;
+  /** In this run; before, the peers of the last one are waited for. */
+  private hadView = false;
   private stubborn = 0;
   private mayFound: boolean;
   private stopping: (() => void)[] = [];
@@ -297,7 +299,7 @@ export class Replica implements Service, ObjectStore {
     if (led && waited < this.settings.inviteMs) return;
     const expected = this.storage.current.peers;
     const complete = expected.every((peer) => alive.includes(peer));
-    if (!complete && now - this.startedMs < this.settings.bootGraceMs) return;
+    if (!complete && !this.hadView && now - this.startedMs < this.settings.bootGraceMs) return;
     const order = successionOrder(alive, (peer) =>
       peer === this.context.self ? this.state.head : this.peerStates.get(peer)?.head,
     );
@@ -813,6 +815,7 @@ export class Replica implements Service, ObjectStore {
       this.storage.setPeers(view.members).catch((error: unknown) => this.fail(error));
     }
     this.mayFound = true;
+    this.hadView = true;
     this.broadcastState();
     this.notifyView();
     this.requests.retry();

@@ -59,19 +59,23 @@ export class ReplicaStorage {
     }
   }
 
-  /** A frame that does not continue the line, or is torn, ends the log: it was never acknowledged by this peer. */
+  /**
+   * The last frame may be torn: its write never ended, so it was never acknowledged by this peer, and it is cut off. One
+   * that cannot be read though others follow was whole once: damage, which throws.
+   */
   private async loadFrames(log: FrameLog): Promise<void> {
     log.reset(this.meta.base);
     const stale: DiskOperation[] = [];
-    let broken = false;
+    let torn = false;
     for await (const [key, bytes] of this.disk.scan(...FRAME_RANGE)) {
-      const frame = broken ? undefined : readFrame(bytes);
+      if (torn) throw new Error('a frame in the middle of the log cannot be read');
+      const frame = readFrame(bytes);
+      torn = frame === undefined;
       if (frame && samePosition(frame.previous, log.head)) log.append(frame, bytes);
-      else {
-        broken = true;
-        stale.push({ type: 'del', key });
-      }
+      else stale.push({ type: 'del', key });
     }
+    // The records say more than what is left of the log: it goes on from there.
+    if (log.head.revision < this.meta.applied.revision) stale.push(...log.reset(this.meta.applied));
     if (stale.length > 0) await this.disk.write(stale, { sync: false });
   }
 
