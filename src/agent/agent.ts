@@ -9,6 +9,7 @@
 import '../base/polyfill.js';
 import { readFile, rename, writeFile } from 'node:fs/promises';
 import { Agent as HttpsAgent, request as httpsRequest } from 'node:https';
+import { setPriority } from 'node:os';
 import { join } from 'node:path';
 import { rfc3339, systemClock, type Clock } from '../base/clock.js';
 import { deferred } from '../base/deferred.js';
@@ -77,12 +78,17 @@ export async function runAgent(config: AgentConfig, { signal }: { readonly signa
   const metrics = new PrometheusMetrics();
   metrics.collectProcess();
   const base: Base = { clock: systemClock, random: systemRandom, log, metrics };
+  raisePriority(config, log);
   const address = config.address ?? (await defaultAddress());
   const enrolment = await enrol(base, config, address);
   const failure = deferred<never>();
   failure.promise.catch(() => undefined);
   const agent = await assemble(base, config, address, enrolment, failure.reject);
-  await agent.start();
+  try {
+    await agent.start();
+  } catch (error) {
+    throw plainStartError(error);
+  }
   log.info('ready', {
     node: enrolment.identity.nodeName,
     api: `https://${address}:${config.apiPort}`,
@@ -93,6 +99,23 @@ export async function runAgent(config: AgentConfig, { signal }: { readonly signa
   } finally {
     await agent.stop();
     log.info('stopped');
+  }
+}
+
+/** A taken port in words. */
+function plainStartError(error: unknown): unknown {
+  const { code, address, port } = error as { code?: string; address?: string; port?: number };
+  if (code !== 'EADDRINUSE') return error;
+  return new Error(`the address ${address}:${port} is in use: another agent, or give other ports`, { cause: error });
+}
+
+/** A loaded machine must not be taken for a dead one. Processes of the `process` runtime would inherit it, so not there. */
+function raisePriority(config: AgentConfig, log: Logger): void {
+  if (config.runtime !== 'docker') return;
+  try {
+    setPriority(config.niceness);
+  } catch (error) {
+    log.debug('runs at ordinary priority', { error: errorText(error) });
   }
 }
 
@@ -219,7 +242,7 @@ async function assemble(
       }),
       extension: createSkeinEndpoints({
         caPem: identity.caCertPem,
-        status: () => describeStatus(identity.clusterId, replica, membership),
+        status: () => describeStatus(identity.clusterId, replica, membership, clock.monotonicMs()),
         join: (body) =>
           handleJoin(
             {

@@ -9,8 +9,9 @@ import { parse as parseYaml } from 'yaml';
 import { z } from 'zod';
 import { parseCidr } from '../base/ipv4.js';
 
-const port = z.coerce.number().int().min(0).max(65_535);
-const positive = z.coerce.number().int().positive();
+const integer = z.coerce.number({ error: 'must be a number' }).int('must be a whole number');
+const port = integer.min(0, 'must be a port').max(65_535, 'must be a port');
+const positive = integer.positive('must be greater than 0');
 const flag = z.union([z.boolean(), z.enum(['true', 'false']).transform((text) => text === 'true')]);
 const ipv4 = z.string().refine((text) => isIPv4(text), 'must be an IPv4 address');
 const cidr = z.string().refine((text) => parseCidr(text) !== undefined, 'must be an IPv4 range such as 10.244.0.0/16');
@@ -39,6 +40,13 @@ export const agentConfigSchema = z.strictObject({
   mdns: flag.default(false).describe('Look for peers of the cluster on the local link'),
   logLevel: z.enum(['debug', 'info', 'warn', 'error']).default('info').describe('What is logged'),
   logFormat: z.enum(['text', 'json']).default('text').describe('How it is logged'),
+  niceness: integer
+    .min(-20)
+    .max(19)
+    .default(-10)
+    .describe(
+      'Scheduling priority of the agent, as nice(1) has it: heartbeats must be on time on a busy machine; needs root, runtime docker only',
+    ),
   ack: z
     .enum(['one', 'majority', 'all'])
     .default('majority')
@@ -49,9 +57,7 @@ export const agentConfigSchema = z.strictObject({
   tombstoneRetentionHours: positive
     .default(24)
     .describe('How long deletions are remembered; older peers start from a snapshot'),
-  tolerationSeconds: z.coerce
-    .number()
-    .int()
+  tolerationSeconds: integer
     .min(0)
     .default(5)
     .describe(

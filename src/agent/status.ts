@@ -3,7 +3,7 @@ import type { MembershipView } from '../p2p/membership-view.js';
 import type { Replica } from '../store/replication/replica.js';
 import { attributesOf } from './liveness.js';
 
-export function describeStatus(clusterId: string, replica: Replica, membership: MembershipView) {
+export function describeStatus(clusterId: string, replica: Replica, membership: MembershipView, nowMs: number) {
   const view = replica.view;
   const members = membership.members();
   const missing = members.filter(({ liveness }) => liveness === 'dead');
@@ -23,7 +23,8 @@ export function describeStatus(clusterId: string, replica: Replica, membership: 
       id: member.id,
       name: member.name,
       liveness: member.liveness,
-      sinceMs: member.sinceMs,
+      /** How long it has been so, in milliseconds. */
+      sinceMs: Math.max(0, Math.round(nowMs - member.sinceMs)),
       ...attributesOf(member),
     })),
     warnings,

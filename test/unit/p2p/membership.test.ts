@@ -59,12 +59,12 @@ describe('Membership', () => {
     }
   });
 
-  it('sees a machine that is cut off as dead within 1.2 s', async () => {
+  it('sees a machine that is cut off as dead within 1.5 s', async () => {
     for (const count of [2, 3, 7]) {
       const { untilSeen, crash } = await cluster(count);
       crash(0, true);
       const tookMs = await untilSeen(0, 'dead');
-      assert.ok(tookMs > 500 && tookMs <= 1200, `${count} peers: ${tookMs} ms`);
+      assert.ok(tookMs > 500 && tookMs <= 1500, `${count} peers: ${tookMs} ms`);
     }
   });
 
