@@ -15,6 +15,13 @@ export interface ListenerOptions {
   readonly maxPipelined: number;
 }
 
+/**
+ * What may wait in the kernel while this process does something else, in bytes; the kernel counts about 750 for a small
+ * datagram and takes no more than `net.core.rmem_max`. Its default holds some 270: a burst beyond that loses questions,
+ * which askers repeat only after seconds.
+ */
+const RECEIVE_BUFFER_BYTES = 4 * 2 ** 20;
+
 /** Undefined: no reply. Never rejects. */
 export type Respond = (message: Buffer, transport: 'udp' | 'tcp') => Promise<Buffer | undefined>;
 
@@ -44,7 +51,10 @@ export class Listener {
       await once(tcp, 'listening');
       const bound = tcp.address();
       this.port = typeof bound === 'object' && bound ? bound.port : this.wanted.port;
-      const udp = (this.udp = createSocket(this.wanted.ip.includes(':') ? 'udp6' : 'udp4'));
+      const udp = (this.udp = createSocket({
+        type: this.wanted.ip.includes(':') ? 'udp6' : 'udp4',
+        recvBufferSize: RECEIVE_BUFFER_BYTES,
+      }));
       udp.bind(this.port, this.wanted.ip);
       await once(udp, 'listening');
       // What goes wrong later concerns single datagrams or connections.

@@ -107,7 +107,7 @@ export async function listenUdp(address: string, port: number, deps: ListenerDep
   server.on('error', () => undefined);
   return {
     retain(isWanted) {
-      for (const { target, end } of flows.values()) if (!isWanted(target)) end();
+      for (const flow of flows.values()) if (!isWanted(flow.target)) flow.end();
     },
     async close() {
       for (const flow of flows.values()) flow.end();
