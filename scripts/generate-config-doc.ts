@@ -60,13 +60,13 @@ function valueText({ type, enum: values, anyOf, minimum, exclusiveMinimum, maxim
   if (type !== 'integer' && type !== 'number') return type === 'string' || type === undefined ? 'text' : type;
   const least = minimum ?? (exclusiveMinimum === undefined ? undefined : exclusiveMinimum + 1);
   const bounded = maximum !== undefined && maximum < Number.MAX_SAFE_INTEGER;
-  return `${least ?? ''}${bounded ? `–${maximum}` : ' or more'}`;
+  return `${least ?? ''}${bounded ? `${least === undefined ? 'at most ' : ' to '}${maximum}` : ' or more'}`;
 }
 
 function defaultText(key: string, { default: value }: Property): string {
   const shown = MACHINE_DEFAULTS[key];
   if (shown !== undefined) return shown;
-  return value === undefined ? '–' : `\`${String(value)}\``;
+  return value === undefined ? '–' : `\`${value as string | number | boolean}\``;
 }
 
 /** The whole document: the same on every machine. */
