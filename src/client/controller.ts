@@ -61,7 +61,11 @@ export class Controller implements Service {
   }
 
   private async run(): Promise<void> {
-    const stopped = new Promise<void>((resolve) => this.abort.signal.addEventListener('abort', () => resolve()));
+    const { signal } = this.abort;
+    const stopped = new Promise<void>((resolve) => {
+      if (signal.aborted) resolve();
+      else signal.addEventListener('abort', () => resolve(), { once: true });
+    });
     await Promise.race([Promise.all(this.options.waitFor.map((informer) => informer.synced)), stopped]);
     await Promise.all(Array.from({ length: this.options.workers ?? 1 }, () => this.work()));
   }

@@ -39,6 +39,8 @@ export interface InformerOptions<T> {
   readonly indexes?: Readonly<Record<string, (object: T) => readonly string[]>>;
 }
 
+/** A watch that ended sooner without an event counts as a failure, in milliseconds. */
+const SHORT_WATCH_MS = 1_000;
 const RETRY = { baseMs: 50, maxMs: 5_000, jitter: 0.2 } as const;
 
 export class Informer<T extends KubeObject> implements Service, Lister<T> {
@@ -103,8 +105,12 @@ export class Informer<T extends KubeObject> implements Service, Lister<T> {
     let failures = 0;
     let revision: string | undefined;
     while (!signal.aborted) {
+      let watchingSinceMs: number | undefined;
+      // Until an event, or time, proves otherwise: also a watch that ends well at once must not be asked in a tight loop.
+      failures += 1;
       try {
         revision ??= await this.relist();
+        watchingSinceMs = this.deps.clock.monotonicMs();
         for await (const event of this.deps.client.watch<T>(this.resource, {
           ...this.selection(),
           resourceVersion: revision,
@@ -124,13 +130,14 @@ export class Informer<T extends KubeObject> implements Service, Lister<T> {
         if (isExpired(error)) {
           revision = undefined;
         } else {
-          failures += 1;
           this.deps.log.warn('list or watch failed, trying again', {
             resource: groupResourceOf(this.resource),
             error: errorText(error),
           });
         }
       }
+      const lasted = watchingSinceMs !== undefined && this.deps.clock.monotonicMs() - watchingSinceMs >= SHORT_WATCH_MS;
+      if (lasted) failures = 0;
       if (!(await this.pause(failures, signal))) return;
     }
   }
@@ -180,7 +187,21 @@ export class Informer<T extends KubeObject> implements Service, Lister<T> {
     if (previous) this.unindex(key, previous);
     this.objects.set(key, object);
     this.index(key, object);
-    for (const handler of this.handlers) handler.onUpsert?.(object, previous);
+    this.tell((handler) => handler.onUpsert?.(object, previous));
+  }
+
+  /** One handler's error is not the others' affair, nor the watch's. */
+  private tell(event: (handler: InformerHandler<T>) => void): void {
+    for (const handler of this.handlers) {
+      try {
+        event(handler);
+      } catch (error) {
+        this.deps.log.error('informer handler failed', {
+          resource: groupResourceOf(this.resource),
+          error: errorText(error),
+        });
+      }
+    }
   }
 
   private remove(key: string, last: T): void {
@@ -188,7 +209,7 @@ export class Informer<T extends KubeObject> implements Service, Lister<T> {
     if (!previous) return;
     this.unindex(key, previous);
     this.objects.delete(key);
-    for (const handler of this.handlers) handler.onDelete?.(last);
+    this.tell((handler) => handler.onDelete?.(last));
   }
 
   private index(key: string, object: T): void {

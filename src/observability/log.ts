@@ -1,6 +1,6 @@
 /** Log sinks: JSON lines (pino) for machines, or one readable line each for people. Written to stderr unless told. */
 import { pino, type Logger as Pino } from 'pino';
-import type { LogFields, Logger } from '../base/log.js';
+import { errorText, type LogFields, type Logger } from '../base/log.js';
 
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error';
 export interface LogSink {
@@ -30,12 +30,25 @@ function jsonLogger({ level, nowMs }: LogOptions, sink: LogSink): Logger {
 
 function wrap(logger: Pino): Logger {
   return {
-    debug: (message, fields = {}) => logger.debug(fields, message),
-    info: (message, fields = {}) => logger.info(fields, message),
-    warn: (message, fields = {}) => logger.warn(fields, message),
-    error: (message, fields = {}) => logger.error(fields, message),
-    child: (fields) => wrap(logger.child(fields)),
+    debug: (message, fields = {}) => logger.debug(readable(fields), message),
+    info: (message, fields = {}) => logger.info(readable(fields), message),
+    warn: (message, fields = {}) => logger.warn(readable(fields), message),
+    error: (message, fields = {}) => logger.error(readable(fields), message),
+    child: (fields) => wrap(logger.child(readable(fields))),
   };
+}
+
+/** The line's own keys, which a field must not repeat. */
+const OWN_KEYS = new Set(['level', 'time', 'message']);
+
+/** JSON knows nothing of errors, and a key that comes twice is read differently by every reader. */
+function readable(fields: LogFields): LogFields {
+  return Object.fromEntries(
+    Object.entries(fields).map(([key, value]) => [
+      OWN_KEYS.has(key) ? `${key}_` : key,
+      value instanceof Error ? errorText(value) : value,
+    ]),
+  );
 }
 
 function textLogger(options: LogOptions, sink: LogSink, bound: LogFields): Logger {
@@ -61,7 +74,7 @@ const oneLine = (value: string) => value.replaceAll(/[\r\n]+/g, '\\n');
 
 function text(value: unknown): string {
   if (typeof value === 'string') return /^[^\s"=]+$/.test(value) ? value : JSON.stringify(value);
-  if (value instanceof Error) return JSON.stringify(value.message);
+  if (value instanceof Error) return JSON.stringify(errorText(value));
   try {
     return JSON.stringify(value) ?? 'undefined';
   } catch {

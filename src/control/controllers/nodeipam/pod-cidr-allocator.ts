@@ -36,8 +36,10 @@ export function createPodCidrAllocator(deps: PodCidrAllocatorDeps, options: PodC
   if (!clusterCidr || nodePrefix < clusterCidr.prefix || nodePrefix > 30) {
     throw new Error(`no networks of /${nodePrefix} in the cluster CIDR '${options.clusterCidr}'`);
   }
-  // What was written but is not in the cache yet.
+  // What was written, or may have been, and is not in the cache yet.
   const assumed = new Map<string, string>();
+  // Those of them whose write failed: tried again with the same network, since it may have taken place after all.
+  const unsure = new Set<string>();
   const controller = new Controller(deps, {
     name: 'nodeipam',
     waitFor: [deps.nodes],
@@ -45,20 +47,33 @@ export function createPodCidrAllocator(deps: PodCidrAllocatorDeps, options: PodC
       const claims = deps.nodes.list().map((node) => {
         const name = node.metadata.name ?? '';
         const podCIDR = node.spec?.podCIDR;
-        if (podCIDR) assumed.delete(name);
+        if (podCIDR) {
+          assumed.delete(name);
+          unsure.delete(name);
+        }
         return { node: name, podCIDR: podCIDR ?? assumed.get(name) };
       });
       const present = new Set(claims.map(({ node }) => node));
-      for (const node of assumed.keys()) if (!present.has(node)) assumed.delete(node);
+      for (const node of assumed.keys()) {
+        if (present.has(node)) continue;
+        assumed.delete(node);
+        unsure.delete(node);
+      }
       const plan = planPodCidrs(claims, clusterCidr, nodePrefix);
-      for (const [node, podCIDR] of plan.assign) {
+      const again = [...unsure].flatMap((node): [string, string][] => {
+        const podCIDR = assumed.get(node);
+        return podCIDR === undefined ? [] : [[node, podCIDR]];
+      });
+      for (const [node, podCIDR] of [...again, ...plan.assign]) {
         assumed.set(node, podCIDR);
+        unsure.add(node);
         try {
-          await assign(deps.client, node, podCIDR);
+          assumed.set(node, await assign(deps.client, node, podCIDR));
         } catch (error) {
-          assumed.delete(node);
           if (!isNotFound(error)) throw error;
+          assumed.delete(node);
         }
+        unsure.delete(node);
       }
       if (plan.exhausted.length === 0) return;
       deps.log.warn('the cluster CIDR has no network left for these nodes', { nodes: plan.exhausted });
@@ -77,9 +92,10 @@ export function createPodCidrAllocator(deps: PodCidrAllocatorDeps, options: PodC
   };
 }
 
-/** Reads the node anew first: another holder of the role may have been quicker, and what is assigned stays. A conflict is tried again. */
-async function assign(client: Client, name: string, podCIDR: string): Promise<void> {
+/** Returns what the node has then. Reads it anew first: another holder of the role may have been quicker, and what is assigned stays. A conflict is tried again. */
+async function assign(client: Client, name: string, podCIDR: string): Promise<string> {
   const node = await client.get<Node>(NODES, '', name);
-  if (node.spec?.podCIDR) return;
+  if (node.spec?.podCIDR) return node.spec.podCIDR;
   await client.update<Node>(NODES, { ...node, spec: { ...node.spec, podCIDR, podCIDRs: [podCIDR] } });
+  return podCIDR;
 }
