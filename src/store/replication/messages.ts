@@ -33,7 +33,8 @@ export type Message =
   /** I cannot append that: my log ends elsewhere, or I do not follow that epoch. `state` tells which. */
   | { readonly t: 'nack'; readonly epoch: Epoch; readonly promised: Epoch; readonly state: PeerState }
   | { readonly t: 'commit'; readonly epoch: Epoch; readonly revision: Revision }
-  | { readonly t: 'write'; readonly id: string; readonly request: unknown }
+  /** `full`: the answer with its body, whatever the log of the asker holds. */
+  | { readonly t: 'write'; readonly id: string; readonly request: unknown; readonly full: boolean }
   /** `bodyOf`: the body is what that revision wrote. Without `reply`: ask somebody else. */
   | {
       readonly t: 'reply';

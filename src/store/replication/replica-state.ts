@@ -177,7 +177,7 @@ export class ReplicaState {
         yield* fresh.values();
       },
       tail: [...fresh.values()],
-      objectAt: (revision) => objects.get(revision) ?? table.eventAt(revision)?.object,
+      objectAt: (revision) => objects.get(revision) ?? this.shownBy(revision),
     };
   }
 
@@ -225,6 +225,14 @@ export class ReplicaState {
       case 'merge':
         return { key: entry.key, object: atRevision(decodeRecord(entry.record), entry.revision).value };
     }
+  }
+
+  /** What that revision wrote, or the last state of what it deleted, while history or log reach back to it. */
+  shownBy(revision: Revision): KubeObject | undefined {
+    const event = this.table.eventAt(revision);
+    if (event) return event.object;
+    const entry = this.log.since(revision - 1)[0]?.frame.entries.find((one) => one.revision === revision);
+    return entry && this.previewOf(entry)?.object;
   }
 
   /** Resolves once `revision` is applied. */

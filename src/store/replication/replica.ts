@@ -37,7 +37,7 @@ import type { MergeReport, PeerNetwork, ReplicaContext, ReplicaOptions } from '.
 import { decodeMessage, encodeMessage, type Message, type SyncMessage } from './messages.js';
 import { Reign, type Answer, type ReignEvents } from './reign.js';
 import { ReplicaState, type StateLimits } from './replica-state.js';
-import { Requests } from './requests.js';
+import { bodyOf, Requests } from './requests.js';
 import { readFrame, ReplicaStorage } from './storage.js';
 import { SyncClient } from './sync-client.js';
 import { SyncServer } from './sync-server.js';
@@ -585,7 +585,7 @@ export class Replica implements Service, ObjectStore {
         if (this.follows(from, message.epoch) && this.onLine) this.state.commitUpTo(message.revision);
         return;
       case 'write':
-        this.onForwarded(from, message.id, message.request);
+        this.onForwarded(from, message);
         return;
       case 'reply':
         this.requests.onReply(message.id, message.reply, message.bodyOf, message.revision);
@@ -773,22 +773,19 @@ export class Replica implements Service, ObjectStore {
     }
   }
 
-  private onForwarded(from: string, id: string, request: unknown): void {
+  private onForwarded(from: string, { id, request, full }: Message & { t: 'write' }): void {
     const refuse = () => this.context.send(from, { t: 'reply', id, reply: null, bodyOf: null, revision: 0 });
     if (!this.reign) {
       refuse();
       return;
     }
-    this.reign.submit(id, request).then((answer) => this.reply(from, id, answer), refuse);
+    this.reign.submit(id, request).then((answer) => this.reply(from, id, answer, full), refuse);
   }
 
   /** A voter gets the body from its own log; to others it is sent. */
-  private reply(to: string, id: string, answer: Answer): void {
-    const inLog = answer.bodyOf !== null && this.reign?.view.voters.includes(to) === true;
-    const body = inLog
-      ? null
-      : (answer.reply.body ??
-        (answer.bodyOf === null ? null : (this.state.table.eventAt(answer.bodyOf)?.object ?? null)));
+  private reply(to: string, id: string, answer: Answer, full: boolean): void {
+    const inLog = !full && answer.bodyOf !== null && this.reign?.view.voters.includes(to) === true;
+    const body = inLog ? null : bodyOf(answer, this.state);
     this.context.send(to, {
       t: 'reply',
       id,
@@ -857,6 +854,8 @@ export class Replica implements Service, ObjectStore {
   private fail(error: unknown): void {
     if (this.stopped) return;
     this.deps.log.error('the disk failed: leaving the cluster', { error: errorText(error) });
+    // So that its followers need not wait for its heartbeats to end.
+    this.becomeIdle('the disk failed');
     this.detach();
     for (const listener of this.listeners) listener.onFailure?.(error);
   }

@@ -5,6 +5,7 @@
 import type { Cancel } from '../../base/clock.js';
 import { StoreUnavailable, type Revision, type WriteReply } from '../object-store.js';
 import type { ReplicaContext } from './context.js';
+import type { ReplicaState } from './replica-state.js';
 import type { Answer, Reign } from './reign.js';
 
 interface Pending {
@@ -12,6 +13,8 @@ interface Pending {
   readonly request: unknown;
   sentTo: string;
   sentMs: number;
+  /** The log brought the write here, but not as an event: the body has to be sent. */
+  full: boolean;
   readonly resolve: (reply: WriteReply) => void;
   readonly reject: (error: unknown) => void;
   readonly cancelDeadline: Cancel;
@@ -23,6 +26,18 @@ interface Read {
   sentMs: number;
   readonly waiting: { resolve: (revision: Revision) => void; reject: (error: unknown) => void; cancel: Cancel }[];
 }
+
+/** Stands for a body that nobody knows any more: the answer to a retry of something that was deleted long before. */
+const FORGOTTEN_BODY = Object.freeze({
+  kind: 'Status',
+  apiVersion: 'v1',
+  metadata: Object.freeze({}),
+  status: 'Success',
+});
+
+/** The body of an answer, from history or log when it only refers to it. */
+export const bodyOf = ({ reply, bodyOf: revision }: Answer, state: ReplicaState): unknown =>
+  reply.body ?? (revision === null ? null : (state.shownBy(revision) ?? FORGOTTEN_BODY));
 
 export interface SequencerLocator {
   /** Set while this peer is the sequencer. */
@@ -54,7 +69,7 @@ export class Requests {
         this.pending.delete(id);
         reject(new StoreUnavailable('no sequencer answered in time'));
       });
-      const entry: Pending = { id, request, sentTo: '', sentMs: 0, resolve, reject, cancelDeadline };
+      const entry: Pending = { id, request, sentTo: '', sentMs: 0, full: false, resolve, reject, cancelDeadline };
       this.pending.set(id, entry);
       this.dispatch(entry);
     });
@@ -141,7 +156,8 @@ export class Requests {
     entry.sentMs = this.context.clock.monotonicMs();
     if (target === '') return;
     if (target !== this.context.self) {
-      if (!this.context.send(target, { t: 'write', id: entry.id, request: entry.request })) entry.sentTo = '';
+      if (!this.context.send(target, { t: 'write', id: entry.id, request: entry.request, full: entry.full }))
+        entry.sentTo = '';
       return;
     }
     this.locate
@@ -168,10 +184,18 @@ export class Requests {
       }
     }
     if (this.pending.get(entry.id) !== entry) return;
+    // The log must be that in which the answer was given: on another line the revision is another write.
+    const { state } = this.context;
+    const known = bodyOf !== null && state.replyTo(entry.id)?.bodyOf === bodyOf ? state.shownBy(bodyOf) : undefined;
+    const body = known ?? reply.body;
+    if (bodyOf !== null && (body === null || body === undefined) && this.target() !== this.context.self) {
+      entry.full = true;
+      this.dispatch(entry);
+      return;
+    }
     this.pending.delete(entry.id);
     entry.cancelDeadline();
-    const known = bodyOf === null ? undefined : this.context.state.table.eventAt(bodyOf)?.object;
-    entry.resolve({ ...reply, body: known ?? reply.body });
+    entry.resolve({ ...reply, body: body ?? FORGOTTEN_BODY });
   }
 
   private ask(): void {

@@ -1,0 +1,281 @@
+/** What a cluster of replicas does in the situations that people ask about, on simulated parts, with the times it takes. */
+import assert from 'node:assert/strict';
+import type { KubeObject } from '../../src/api/object.js';
+import { SimCluster, type SimClusterOptions, type SimPeer } from '../../src/testing/sim-cluster.js';
+import { dump } from './checks.js';
+import { configMap, keyOf, requestOf } from './clients.js';
+import { runHistory } from './history.js';
+
+let sequence = 0;
+
+class Scenario {
+  private constructor(readonly cluster: SimCluster) {}
+
+  static async of(peers: number, seed = 1, options: Partial<SimClusterOptions> = {}): Promise<Scenario> {
+    const cluster = new SimCluster({ seed, peers, ...options });
+    await cluster.found();
+    const scenario = new Scenario(cluster);
+    const namespace = { apiVersion: 'v1', kind: 'Namespace', metadata: { name: 'default' } };
+    await scenario.write(scenario.peer(0), { verb: 'create', resource: 'namespaces', name: '', object: namespace });
+    return scenario;
+  }
+
+  peer(i: number): SimPeer {
+    const peer = this.cluster.peers[i];
+    assert.ok(peer);
+    return peer;
+  }
+
+  get leader(): SimPeer {
+    const { leader } = this.cluster;
+    assert.ok(leader);
+    return leader;
+  }
+
+  get others(): SimPeer[] {
+    return this.cluster.up.filter((peer) => peer !== this.cluster.leader);
+  }
+
+  /** Writes and returns the answer and the virtual milliseconds it took. */
+  async write(peer: SimPeer, part: Parameters<typeof requestOf>[1], id = `id-${++sequence}`) {
+    const fromMs = this.cluster.clock.monotonicMs();
+    const reply = await this.cluster.until(peer.replica.write(id, requestOf(id, part)));
+    return { code: reply.code, body: reply.body as KubeObject, ms: this.cluster.clock.monotonicMs() - fromMs };
+  }
+
+  async create(peer: SimPeer, name: string, data: Record<string, string> = {}) {
+    const reply = await this.write(peer, {
+      verb: 'create',
+      resource: 'configmaps',
+      name: '',
+      object: configMap(name, data),
+    });
+    assert.equal(reply.code, 201, name);
+    return reply;
+  }
+
+  names(peer: SimPeer): string[] {
+    return peer.replica.list('', 'configmaps').map(({ metadata }) => metadata.name ?? '');
+  }
+
+  async settled(limitMs = 5_000, peers: readonly SimPeer[] = this.cluster.peers): Promise<number> {
+    const fromMs = this.cluster.clock.monotonicMs();
+    await this.cluster.clock.run(() => this.cluster.isSettled(peers), { limitMs, what: 'settling' });
+    const [first, ...rest] = peers as [SimPeer, ...SimPeer[]];
+    for (const other of rest) assert.equal(dump(other), dump(first));
+    return this.cluster.clock.monotonicMs() - fromMs;
+  }
+}
+
+const median = (times: readonly number[]) => times.toSorted((a, b) => a - b)[times.length >> 1] ?? 0;
+const report = (what: string, times: readonly number[]) =>
+  console.log(`      ${what}: median ${median(times).toFixed(0)} ms, longest ${Math.max(...times).toFixed(0)} ms`);
+
+describe('a cluster of replicas', function () {
+  this.timeout(60_000);
+  const seeds = Array.from({ length: 12 }, (_, i) => i + 1);
+
+  it('takes the next write at most 0.5 s after the sequencer was killed', async () => {
+    const times: number[] = [];
+    for (const seed of seeds) {
+      const scenario = await Scenario.of([3, 2, 5][seed % 3] as number, seed);
+      await scenario.cluster.clock.run(seed * 97);
+      scenario.leader.crash();
+      times.push((await scenario.create(scenario.cluster.up[seed % scenario.cluster.up.length] as SimPeer, 'x')).ms);
+    }
+    report('first write after a kill', times);
+    assert.ok(Math.max(...times) <= 500, String(times));
+  });
+
+  it('takes the next write at most 2 s after the cable of the sequencer was cut', async () => {
+    const times: number[] = [];
+    for (const seed of seeds) {
+      const scenario = await Scenario.of([3, 2, 5][seed % 3] as number, seed);
+      await scenario.cluster.clock.run(seed * 97);
+      const { leader, others } = scenario;
+      scenario.cluster.network.partition([[leader.id], others.map(({ id }) => id)]);
+      times.push((await scenario.create(others[0] as SimPeer, 'x')).ms);
+    }
+    report('first write after a cut', times);
+    assert.ok(Math.max(...times) <= 2_000, String(times));
+  });
+
+  it('does not stop for a peer that only follows', async () => {
+    const scenario = await Scenario.of(3);
+    const [first, second] = scenario.others as [SimPeer, SimPeer];
+    first.crash();
+    assert.ok((await scenario.create(second, 'x')).ms < 100);
+  });
+
+  it('does a request once though its sequencer dies with the answer', async () => {
+    for (const seed of seeds) {
+      const scenario = await Scenario.of(3, seed);
+      const { cluster, leader } = scenario;
+      const through = scenario.others[0] as SimPeer;
+      const request = requestOf('once', { verb: 'create', resource: 'configmaps', name: '', object: configMap('x') });
+      const reply = through.replica.write('once', request);
+      await cluster.clock.run(seed * 0.25);
+      leader.crash();
+      const { code, body } = await cluster.until(reply);
+      assert.equal(code, 201, `seed ${seed}`);
+      assert.equal((body as KubeObject).metadata.uid, through.replica.get(keyOf('configmaps', 'x'))?.metadata.uid);
+    }
+  });
+
+  it('answers two creations of one name with one 201', async () => {
+    const scenario = await Scenario.of(3);
+    for (let i = 0; i < 10; i++) {
+      const answers = scenario.cluster.peers.map((peer, n) =>
+        peer.replica.write(
+          `c${i}-${n}`,
+          requestOf('', { verb: 'create', resource: 'configmaps', name: '', object: configMap(`c${i}`) }),
+        ),
+      );
+      const codes = (await scenario.cluster.until(Promise.all(answers))).map(({ code }) => code);
+      assert.deepEqual(codes.toSorted(), [201, 409, 409]);
+    }
+  });
+
+  it('goes on with one of two peers, and takes the other in again', async () => {
+    for (const dying of [0, 1]) {
+      const scenario = await Scenario.of(2);
+      await scenario.create(scenario.peer(0), 'before');
+      scenario.peer(dying).crash({ powerLoss: true });
+      await scenario.create(scenario.peer(1 - dying), 'alone');
+      await scenario.cluster.until(scenario.peer(dying).start());
+      await scenario.settled();
+      assert.deepEqual(scenario.names(scenario.peer(dying)), ['alone', 'before']);
+    }
+  });
+
+  it('goes on with the last of three, and merges what the others wrote when they come back', async () => {
+    const scenario = await Scenario.of(3);
+    const [last, second, third] = [scenario.peer(0), scenario.peer(1), scenario.peer(2)];
+    await scenario.create(last, 'a');
+    third.crash({ silent: true });
+    await scenario.create(last, 'b');
+    second.crash({ silent: true });
+    const { ms } = await scenario.create(last, 'c');
+    assert.ok(ms <= 2_000, String(ms));
+    await scenario.cluster.until(Promise.all([second.start(), third.start()]));
+    await scenario.settled();
+    assert.deepEqual(scenario.names(third), ['a', 'b', 'c']);
+  });
+
+  it('comes back from its disks with everything after all lost power', async () => {
+    const scenario = await Scenario.of(3);
+    for (let i = 0; i < 30; i++) await scenario.create(scenario.peer(i % 3), `c${10 + i}`);
+    const before = dump(scenario.leader);
+    for (const peer of scenario.cluster.peers) peer.crash({ powerLoss: true });
+    await scenario.cluster.until(Promise.all(scenario.cluster.peers.map((peer) => peer.start())));
+    await scenario.settled();
+    assert.equal(dump(scenario.peer(1)), before);
+  });
+
+  it('serves and writes from the disk of one peer that comes back alone', async () => {
+    const scenario = await Scenario.of(3);
+    await scenario.create(scenario.peer(0), 'a');
+    await scenario.settled();
+    for (const peer of scenario.cluster.peers) peer.crash({ powerLoss: true });
+    await scenario.cluster.until(scenario.peer(2).start());
+    const { ms } = await scenario.create(scenario.peer(2), 'b');
+    assert.deepEqual(scenario.names(scenario.peer(2)), ['a', 'b']);
+    assert.ok(ms <= 2_000, String(ms));
+  });
+
+  it('gives an empty peer everything, which never founds a cluster of its own', async () => {
+    const cluster = new SimCluster({ seed: 3, peers: 3 });
+    const [first, second, empty] = cluster.peers as [SimPeer, SimPeer, SimPeer];
+    await cluster.until(empty.start());
+    await cluster.clock.run(5_000);
+    assert.equal(empty.replica.currentMode, 'idle');
+    await cluster.until(Promise.all([first.start(true), second.start()]));
+    await cluster.clock.run(() => cluster.isSettled());
+    assert.equal(dump(empty), dump(first));
+  });
+
+  it('brings a peer up to date whose part of the log is gone, and never goes back in revisions', async () => {
+    const scenario = await Scenario.of(3, 1, { settings: { logFrames: 4, logBytes: 2_000, syncChunkBytes: 1_000 } });
+    await scenario.create(scenario.peer(0), 'gone');
+    const late = scenario.others[0] as SimPeer;
+    late.crash();
+    const { leader } = scenario;
+    await scenario.write(leader, { verb: 'delete', resource: 'configmaps', name: 'gone' });
+    for (let i = 0; i < 60; i++) await scenario.create(leader, `c${10 + i}`);
+    await scenario.cluster.clock.run(500);
+    await scenario.cluster.until(late.start());
+    const ms = await scenario.settled();
+    assert.equal(scenario.names(late).length, 60);
+    console.log(`      60 objects behind: identical after ${ms.toFixed(0)} ms`);
+  });
+
+  it('merges the halves of a split within 5 s, field by field', async () => {
+    const times: number[] = [];
+    for (const seed of seeds) {
+      const scenario = await Scenario.of(3, seed);
+      const { cluster } = scenario;
+      await scenario.create(scenario.peer(0), 'shared', { a: '1', b: '1' });
+      const [one, two, three] = [scenario.peer(0), scenario.peer(1), scenario.peer(2)];
+      cluster.network.partition([[one.id], [two.id, three.id]]);
+      await cluster.clock.run(() => one.replica.view?.members.length === 1 && two.replica.view?.members.length === 2);
+      const patch = (peer: SimPeer, data: Record<string, string>) =>
+        scenario.write(peer, {
+          verb: 'patch',
+          resource: 'configmaps',
+          name: 'shared',
+          patch: 'merge',
+          object: { data },
+        });
+      await patch(one, { a: 'one', c: 'one' });
+      await cluster.clock.run(500); // Longer than clocks differ.
+      await patch(two, { b: 'two', c: 'two' });
+      for (let i = 0; i < 20; i++) await scenario.create(one, `left-${i}`);
+      for (let i = 0; i < 20; i++) await scenario.create(three, `right-${i}`);
+      cluster.network.heal();
+      times.push(await scenario.settled());
+      const shared = one.replica.get(keyOf('configmaps', 'shared')) as KubeObject & { data: object };
+      assert.deepEqual(shared.data, { a: 'one', b: 'two', c: 'two' });
+      assert.equal(scenario.names(two).length, 41);
+    }
+    report('identical after a heal', times);
+  });
+
+  it('leaves a peer out whose disk fails, and takes it back with a disk that works', async () => {
+    const scenario = await Scenario.of(3);
+    const broken = scenario.leader;
+    broken.disk.fail(new Error('no space left on device'));
+    const through = scenario.others[0] as SimPeer;
+    const { ms } = await scenario.create(through, 'x');
+    assert.ok(ms <= 2_000, String(ms));
+    assert.equal(broken.failed, true);
+    // The agent ends when its replica fails.
+    broken.crash();
+    await scenario.create(through, 'y');
+    broken.disk.fail(undefined);
+    await scenario.cluster.until(broken.start());
+    await scenario.settled();
+    assert.deepEqual(scenario.names(broken), ['x', 'y']);
+  });
+
+  it('keeps the order of a role: sticky holders, a higher epoch with each takeover', async () => {
+    const scenario = await Scenario.of(3);
+    const before = scenario.leader.replica.view?.roles;
+    assert.ok(before);
+    scenario.leader.crash();
+    await scenario.create(scenario.cluster.up[0] as SimPeer, 'x');
+    const after = scenario.leader.replica.view?.roles;
+    assert.equal(new Set(Object.values(after ?? {}).map(({ holder }) => holder)).size, 2, 'spread over both');
+    for (const [role, { holder, epoch }] of Object.entries(before)) {
+      const now = after?.[role];
+      if (now?.holder === holder) assert.equal(now.epoch, epoch);
+      else assert.ok((now?.epoch ?? 0) > epoch, role);
+    }
+  });
+
+  it('replays a history exactly from its seed', async () => {
+    const [one, two] = [await runHistory(4), await runHistory(4)];
+    assert.equal(one.digest, two.digest);
+    assert.equal(one.events, two.events);
+    assert.deepEqual(one.faults, two.faults);
+  });
+});
