@@ -53,6 +53,10 @@ export class Etcd {
     await Promise.all(this.hosts.map((host) => this.kill(host)));
   }
 
+  get pids(): readonly number[] {
+    return [...this.children.values()].map(({ pid }) => pid ?? 0);
+  }
+
   /** kill -9 of a member. */
   async kill(host: number): Promise<void> {
     const child = this.children.get(host);

@@ -1,38 +1,19 @@
 /** What agents cost while nothing happens: memory and processor time of each, empty and with thirty pods. */
-import { readFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Cluster } from '../../test/e2e/harness/cluster.js';
 import { round, type Bench, type Context, type Figure } from './bench.js';
 import { deployment, DEPLOYMENTS, isRunning, openCluster, PodWatch } from './hosts.js';
+import { usageOf } from './process-usage.js';
 
 const WINDOW_MS = 30_000;
 const SETTLE_MS = 10_000;
 const REPLICAS = 30;
-/** Linux' USER_HZ, the unit of times in /proc. */
-const TICKS_PER_SECOND = 100;
-
-interface Usage {
-  readonly rssMiB: number;
-  readonly cpuMs: number;
-}
-
-async function usage(pid: number): Promise<Usage> {
-  const stat = await readFile(`/proc/${pid}/stat`, 'utf8');
-  // Fields after the command's name, which may hold spaces; utime and stime are fields 14 and 15.
-  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-  const rss = /^VmRSS:\s+(\d+) kB/m.exec(await readFile(`/proc/${pid}/status`, 'utf8'))?.[1];
-  return {
-    rssMiB: Number(rss) / 1024,
-    cpuMs: ((Number(fields[11]) + Number(fields[12])) * 1000) / TICKS_PER_SECOND,
-  };
-}
-
 async function measure(cluster: Cluster, state: string, context: Context): Promise<Figure[]> {
   await sleep(SETTLE_MS);
   const pids = cluster.agents.map(({ pid }) => pid);
-  const before = await Promise.all(pids.map(usage));
+  const before = await Promise.all(pids.map(usageOf));
   await sleep(WINDOW_MS);
-  const after = await Promise.all(pids.map(usage));
+  const after = await Promise.all(pids.map(usageOf));
   const rss = after.map(({ rssMiB }) => round(rssMiB));
   const cpu = after.map(({ cpuMs }, i) => round(((cpuMs - (before[i]?.cpuMs ?? 0)) / WINDOW_MS) * 100, 1));
   context.log(`${state}: RSS ${rss.join(', ')} MiB, CPU ${cpu.join(', ')} %`);

@@ -44,6 +44,7 @@ const alone: PeerNetwork = {
   send: () => false,
   onMessage: () => () => undefined,
   alive: () => ['alone'],
+  nameOf: (peer) => peer,
   onChange: () => () => undefined,
 };
 

@@ -8,6 +8,7 @@ import { round, type Bench, type Context, type Figure } from './bench.js';
 import { Etcd, etcdInstalled } from './etcd.js';
 import { credentials, HOSTS, openCluster, settle, stopAgents } from './hosts.js';
 import { fullSpeed, type RateReport, type Send } from './load.js';
+import { cpuMsOf } from './process-usage.js';
 
 const BYTES = 2_800;
 const CONNECTIONS = [1, 16, 64] as const;
@@ -21,7 +22,7 @@ function template(object: { metadata: { name: string } }, fill: (text: string) =
   return [before, after];
 }
 
-const CONFIG_MAP = template(
+export const CONFIG_MAP = template(
   { apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: 'NAME' } } as { metadata: { name: string } },
   (text) => ({
     data: { content: text },
@@ -29,7 +30,7 @@ const CONFIG_MAP = template(
 );
 
 /** A pod that no scheduler takes, of the size that a real one has. */
-const POD = template(
+export const POD = template(
   { apiVersion: 'v1', kind: 'Pod', metadata: { name: 'NAME' } } as { metadata: { name: string } },
   (text) => ({
     spec: {
@@ -39,7 +40,13 @@ const POD = template(
   }),
 );
 
-async function skeinSenders(cluster: Cluster, host: number, path: string, [before, after]: Template, count: number) {
+export async function skeinSenders(
+  cluster: Cluster,
+  host: number,
+  path: string,
+  [before, after]: Template,
+  count: number,
+) {
   const options = { ...(await credentials(cluster.kubeconfig)), keepAlive: true, maxSockets: 1 };
   const { address } = cluster.agent(host);
   const agents = Array.from({ length: count }, () => new HttpsAgent(options));
@@ -62,8 +69,21 @@ async function skeinSenders(cluster: Cluster, host: number, path: string, [befor
   return { senders, close: () => agents.forEach((agent) => agent.destroy()) };
 }
 
-async function etcdRates(context: Context, cluster: Cluster, next: () => number): Promise<Map<string, RateReport>> {
-  const rates = new Map<string, RateReport>();
+interface Measured extends RateReport {
+  /** Processor time of all three members for one write, in milliseconds: tells of the cost also on a busy machine. */
+  readonly cpuMs: number;
+}
+
+async function rateOf(context: Context, senders: readonly Send[], pids: readonly number[], next: () => number) {
+  const beforeMs = await cpuMsOf(pids);
+  const first = next();
+  const rate = await fullSpeed(senders, context.seconds, next);
+  const count = next() - first - 1;
+  return { ...rate, cpuMs: ((await cpuMsOf(pids)) - beforeMs) / count } satisfies Measured;
+}
+
+async function etcdRates(context: Context, cluster: Cluster, next: () => number): Promise<Map<string, Measured>> {
+  const rates = new Map<string, Measured>();
   if (!(await etcdInstalled())) return rates;
   const etcd = new Etcd(cluster.lab, HOSTS);
   context.defer(() => etcd.stop());
@@ -83,7 +103,7 @@ async function etcdRates(context: Context, cluster: Cluster, next: () => number)
           (number) =>
             client.put(`/bench/configmaps/w-${number}`, value),
       );
-      const rate = await fullSpeed(senders, context.seconds, next);
+      const rate = await rateOf(context, senders, etcd.pids, next);
       for (const client of clients) client.close();
       rates.set(`${where} ${count}`, rate);
       context.log(`etcd, ${where}, ${count}: ${describe(rate)}`);
@@ -93,19 +113,17 @@ async function etcdRates(context: Context, cluster: Cluster, next: () => number)
   return rates;
 }
 
-const describe = ({ perSecond, p50Ms, p99Ms, failed, error }: RateReport) =>
-  `${perSecond.toFixed(0)}/s, p50 ${p50Ms.toFixed(1)} ms, p99 ${p99Ms.toFixed(1)} ms${failed ? `, ${failed} failed: ${error}` : ''}`;
+const describe = ({ perSecond, p50Ms, p99Ms, cpuMs, failed, error }: Measured) =>
+  [
+    `${perSecond.toFixed(0)}/s, p50 ${p50Ms.toFixed(1)} ms, p99 ${p99Ms.toFixed(1)} ms, CPU ${cpuMs.toFixed(2)} ms a write`,
+    ...(failed > 0 ? [`${failed} failed: ${error}`] : []),
+  ].join(', ');
 
-function figures(
-  kind: string,
-  where: string,
-  count: number,
-  mine: RateReport,
-  theirs: RateReport | undefined,
-): Figure[] {
+function figures(kind: string, where: string, count: number, mine: Measured, theirs: Measured | undefined): Figure[] {
   const what = `${kind} of 2.8 KB, ${count} connection${count > 1 ? 's' : ''}, through the ${where}`;
-  const note = `p50 ${round(mine.p50Ms, 1)} ms, p99 ${round(mine.p99Ms, 1)} ms${mine.failed ? `, ${mine.failed} failed` : ''}`;
-  const theirNote = theirs ? `; etcd p50 ${round(theirs.p50Ms, 1)} ms, p99 ${round(theirs.p99Ms, 1)} ms` : '';
+  const times = ({ p50Ms, p99Ms, cpuMs, failed }: Measured) =>
+    `p50 ${round(p50Ms, 1)} ms, p99 ${round(p99Ms, 1)} ms, CPU ${round(cpuMs, 2)} ms a write` +
+    (failed > 0 ? `, ${failed} failed` : '');
   const rate: Figure = {
     what,
     unit: '/s',
@@ -113,7 +131,7 @@ function figures(
     skein: round(mine.perSecond),
     ...(theirs ? { peer: { name: 'etcd', value: round(theirs.perSecond) } } : {}),
     ...(count > 1 ? { goal: { text: '≥ 1.0 × etcd', atLeast: 1, of: 'ratio' as const } } : {}),
-    note: note + theirNote,
+    note: times(mine) + (theirs ? `; etcd ${times(theirs)}` : ''),
   };
   if (count > 1) return [rate];
   const p50: Figure = {
@@ -134,11 +152,12 @@ async function run(context: Context): Promise<Figure[]> {
   await settle();
   const holder = await cluster.holder('api', 1);
   const follower = HOSTS.find((host) => host !== holder) ?? 1;
+  const pids = cluster.agents.map(({ pid }) => pid);
   const kinds = [
     { kind: 'ConfigMaps', path: '/api/v1/namespaces/default/configmaps', body: CONFIG_MAP },
     { kind: 'Pods', path: '/api/v1/namespaces/default/pods', body: POD },
   ];
-  const mine: { kind: string; where: string; count: number; rate: RateReport }[] = [];
+  const mine: { kind: string; where: string; count: number; rate: Measured }[] = [];
   for (const { kind, path, body } of kinds) {
     for (const [where, host] of [
       ['leader', holder],
@@ -146,7 +165,7 @@ async function run(context: Context): Promise<Figure[]> {
     ] as const) {
       for (const count of CONNECTIONS) {
         const { senders, close } = await skeinSenders(cluster, host, path, body, count);
-        const rate = await fullSpeed(senders, context.seconds, next);
+        const rate = await rateOf(context, senders, pids, next);
         close();
         mine.push({ kind, where, count, rate });
         context.log(`skein, ${kind}, ${where}, ${count}: ${describe(rate)}`);

@@ -1,4 +1,4 @@
-import { randomBytes } from 'node:crypto';
+import { randomBytes, randomFillSync } from 'node:crypto';
 
 /** The randomness seam: passed in, so that a simulation replays from its seed. */
 export interface Random {
@@ -9,11 +9,33 @@ export interface Random {
   bytes(length: number): Uint8Array;
 }
 
+/** Random bytes drawn ahead: asking the generator for a few at a time costs many times as much. None is used twice. */
+const pool = Buffer.alloc(4096);
+let poolUsed = pool.length;
+
+/** Where `length` fresh bytes of the pool begin. */
+function draw(length: number): number {
+  if (poolUsed + length > pool.length) {
+    randomFillSync(pool);
+    poolUsed = 0;
+  }
+  const at = poolUsed;
+  poolUsed += length;
+  return at;
+}
+
 /** Cryptographically strong randomness of this machine. */
 export const systemRandom: Random = {
-  next: () => randomBytes(6).readUIntBE(0, 6) / 2 ** 48,
+  next: () => pool.readUIntBE(draw(6), 6) / 2 ** 48,
   int: (bound) => Math.floor(systemRandom.next() * bound),
-  bytes: (length) => new Uint8Array(randomBytes(length)),
+  bytes(length) {
+    // Keys and other long ones are not kept in memory longer than their owner keeps them.
+    if (length > 16) return new Uint8Array(randomBytes(length));
+    const at = draw(length);
+    const bytes = Uint8Array.prototype.slice.call(pool, at, at + length);
+    pool.fill(0, at, at + length);
+    return bytes;
+  },
 };
 
 /** A deterministic generator (mulberry32) for simulations and tests. Not for secrets. */

@@ -30,19 +30,21 @@ export async function sendBytes(
   options: SendOptions = {},
 ): Promise<void> {
   if (response.headersSent || response.destroyed) return;
-  response.setHeader('Content-Type', options.contentType ?? 'application/json');
-  response.setHeader('Cache-Control', 'no-cache, private');
-  for (const [name, value] of Object.entries(options.headers ?? {})) response.setHeader(name, value);
-  if (options.warnings && options.warnings.length > 0)
-    response.setHeader('Warning', options.warnings.map(warningHeader));
+  const headers: Record<string, string | number | string[]> = {
+    'Content-Type': options.contentType ?? 'application/json',
+    'Cache-Control': 'no-cache, private',
+    ...options.headers,
+  };
+  if (options.warnings && options.warnings.length > 0) headers['Warning'] = options.warnings.map(warningHeader);
   let body = bytes;
   if (bytes.length >= GZIP_FROM_BYTES && /\bgzip\b/.test(String(request.headers['accept-encoding'] ?? ''))) {
     body = await compress(bytes, { level: constants.Z_BEST_SPEED });
-    response.setHeader('Content-Encoding', 'gzip');
-    response.setHeader('Vary', 'Accept-Encoding');
+    headers['Content-Encoding'] = 'gzip';
+    headers['Vary'] = 'Accept-Encoding';
+    if (response.headersSent || response.destroyed) return;
   }
-  response.statusCode = code;
-  response.setHeader('Content-Length', body.length);
+  headers['Content-Length'] = body.length;
+  response.writeHead(code, headers);
   if (request.method === 'HEAD') response.end();
   else response.end(body);
 }

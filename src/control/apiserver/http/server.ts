@@ -13,7 +13,12 @@ import { errorText, type Logger } from '../../../base/log.js';
 import { uuid, type Random } from '../../../base/random.js';
 import { ApiError, forbidden, methodNotAllowed, notFoundPath } from '../../../api/errors.js';
 import type { KindRegistry } from '../../../api/schema/registry.js';
-import { type Authenticator, bearerTokenOf, subjectOf } from '../../../security/authn/authenticator.js';
+import {
+  type Authenticator,
+  bearerTokenOf,
+  type Credentials,
+  subjectOf,
+} from '../../../security/authn/authenticator.js';
 import type { UserInfo } from '../../../security/authn/user.js';
 import { type AuthorizationAttributes, type Authorizer, refusalText } from '../../../security/authz/authorizer.js';
 import type { ObjectStore } from '../../../store/object-store.js';
@@ -66,8 +71,9 @@ export interface ApiServerOptions {
   readonly insecureUser?: UserInfo;
 }
 
+const urlOf = (request: IncomingMessage) => new URL(request.url ?? '/', 'https://localhost');
+
 interface Routed {
-  readonly url: URL;
   readonly user: UserInfo;
   readonly target: { path: ResourcePath; verb: ApiVerb } | undefined;
 }
@@ -77,6 +83,8 @@ export class ApiServer implements Service {
   readonly reads: ObjectReads;
   private readonly stopping = new AbortController();
   private readonly sockets = new Set<Socket>();
+  /** Who the client certificate of a connection names: it cannot change, and reading it costs more than a small request. */
+  private readonly subjects = new WeakMap<object, { readonly subject: Credentials['certificate'] }>();
   private readonly resources: ResourceHandler;
   private readonly paths: PathHandler;
   private server: Server | undefined;
@@ -158,9 +166,9 @@ export class ApiServer implements Service {
 
   private async answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const { extension } = this.deps;
-    if (extension && (await extension.handleOpen(request, response, new URL(request.url ?? '/', 'https://localhost'))))
-      return;
-    const { url, user, target } = await this.route(request);
+    const url = urlOf(request);
+    if (extension && (await extension.handleOpen(request, response, url))) return;
+    const { user, target } = await this.route(request, url);
     if (!target) {
       if (extension && (await extension.handle(request, response, url))) return;
       await this.paths.handle(request, response, url);
@@ -200,7 +208,8 @@ export class ApiServer implements Service {
   private async upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
     socket.on('error', () => socket.destroy());
     try {
-      const { url, target } = await this.route(request);
+      const url = urlOf(request);
+      const { target } = await this.route(request, url);
       if (!target || !this.isNodeBound(target.path, target.verb)) throw methodNotAllowed();
       await this.nodes().tunnel(request, socket, head, target.path, url);
     } catch (error) {
@@ -214,8 +223,7 @@ export class ApiServer implements Service {
   }
 
   /** Who asks for what, and whether they may. Throws 401, 403 and 404. */
-  private async route(request: IncomingMessage): Promise<Routed> {
-    const url = new URL(request.url ?? '/', 'https://localhost');
+  private async route(request: IncomingMessage, url: URL): Promise<Routed> {
     const user = await this.authenticate(request);
     const method = request.method ?? 'GET';
     const path = parseResourcePath(url.pathname);
@@ -223,19 +231,27 @@ export class ApiServer implements Service {
     if (path && !verb) throw methodNotAllowed();
     const target = path && verb ? { path, verb } : undefined;
     this.authorize(user, target, url.pathname, method);
-    return { url, user, target };
+    return { user, target };
   }
 
   private async authenticate(request: IncomingMessage): Promise<UserInfo> {
     if (this.options.insecureUser && !this.options.tls && !request.headers.authorization)
       return this.options.insecureUser;
-    const socket = request.socket as Partial<TLSSocket>;
-    const certificate = socket.authorized === true ? subjectOf(socket.getPeerCertificate?.()) : undefined;
+    const certificate = this.certificateOf(request.socket);
     const bearerToken = bearerTokenOf(request.headers.authorization);
     return this.deps.authenticator.authenticate({
       ...(certificate ? { certificate } : {}),
       ...(bearerToken === undefined ? {} : { bearerToken }),
     });
+  }
+
+  private certificateOf(socket: Socket): Credentials['certificate'] {
+    const known = this.subjects.get(socket);
+    if (known) return known.subject;
+    const secure = socket as Partial<TLSSocket>;
+    const subject = secure.authorized === true ? subjectOf(secure.getPeerCertificate?.()) : undefined;
+    this.subjects.set(socket, { subject });
+    return subject;
   }
 
   private authorize(user: UserInfo, target: Routed['target'], pathname: string, method: string): void {

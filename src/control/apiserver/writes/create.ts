@@ -12,8 +12,8 @@ const NAME_ATTEMPTS = 8;
 
 /** Five characters that make `generateName` a free name; the last attempt may still be taken and is then refused. */
 function chooseSuffix({ info, transaction, deps }: WriteContext, { metadata }: KubeObject): string {
+  if (metadata.name || !metadata.generateName) return '';
   let suffix = safeSuffix(deps.random);
-  if (metadata.name || !metadata.generateName) return suffix;
   for (let attempt = 1; attempt < NAME_ATTEMPTS; attempt++) {
     const name = generatedName(metadata.generateName, suffix);
     if (!transaction.get(keyOf(info, metadata.namespace ?? '', name))) break;

@@ -69,6 +69,31 @@ describe('the HTTP surface', () => {
     assert.equal(rest.metadata.resourceVersion, first.metadata.resourceVersion);
   });
 
+  it('refuses a body that turns out too large while it comes, and goes on serving', async () => {
+    await start();
+    const sent = request(`${url}/api/v1/namespaces/default/configmaps`, { method: 'POST' });
+    const answered = new Promise<number>((resolve, reject) => {
+      sent.on('response', (response) => resolve(response.resume().statusCode ?? 0)).on('error', reject);
+    });
+    for (let mebibyte = 0; mebibyte < 4; mebibyte++) sent.write(Buffer.alloc(1 << 20, ' '));
+    sent.end();
+    assert.equal(await answered, 413);
+    await make(1);
+    assert.equal((await list('')).items.length, 1);
+  });
+
+  it('survives a client that goes away in the middle of its body', async () => {
+    await start();
+    const sent = request(`${url}/api/v1/namespaces/default/configmaps`, { method: 'POST' });
+    const gone = new Promise((resolve) => sent.on('error', resolve));
+    sent.write('{"metadata":');
+    await systemClock.sleep(20);
+    sent.destroy(new Error('changed my mind'));
+    await gone;
+    await make(1);
+    assert.equal((await list('')).items.length, 1);
+  });
+
   it('streams a watch: history, entering and leaving a selection, then ends with the server', async () => {
     await start();
     await make(1);
