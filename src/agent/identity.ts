@@ -55,14 +55,14 @@ export async function enrol(deps: Deps, config: AgentConfig, address: string): P
       serviceIp: kubernetesIp(config.serviceCidr),
       addresses: [address],
     });
-    return finish(deps, config, identity, [], true, address);
+    return finish(deps, config, identity, [], true);
   }
   const result = await join(deps.clock, config.join, {
     nodeName: config.name,
     peerId: keys.peerId,
     addresses: [address],
   });
-  return finish(deps, config, joinedIdentity(keys, result), result.peers, false, address);
+  return finish(deps, config, joinedIdentity(keys, result), result.peers, false);
 }
 
 /** The token's CA hash, without asking whether it has expired: a machine that has joined already only compares it. */
@@ -76,7 +76,6 @@ async function comeBack(deps: Deps, config: AgentConfig, identity: NodeIdentity,
     serviceIp: kubernetesIp(identity.serviceCidr),
   });
   const ca = await ClusterCa.load(deps, renewed.caCertPem, renewed.caKeyPem);
-  await writeAdminKubeconfig(ca, config, address);
   return { identity: renewed, ca, peers: [], founded: true };
 }
 
@@ -86,16 +85,17 @@ async function finish(
   identity: NodeIdentity,
   peers: Enrolment['peers'],
   founded: boolean,
-  address: string,
 ): Promise<Enrolment> {
   await saveIdentity(config.dataDir, identity);
   const ca = await ClusterCa.load(deps, identity.caCertPem, identity.caKeyPem);
-  await writeAdminKubeconfig(ca, config, address);
   return { identity, ca, peers, founded };
 }
 
-/** `D/admin.kubeconfig`: full rights, so 0600. Written anew at each start, since addresses may change. */
-async function writeAdminKubeconfig(ca: ClusterCa, config: AgentConfig, address: string): Promise<void> {
+/**
+ * `D/admin.kubeconfig`: full rights, so 0600. Written anew at each start, since addresses may change; not before this
+ * agent has the store of the data directory, or a second one started by mistake would spoil it for the first.
+ */
+export async function writeAdminKubeconfig(ca: ClusterCa, config: AgentConfig, address: string): Promise<void> {
   const { certPem, keyPem } = await ca.issueClient(ADMIN);
   const base64 = (text: string) => Buffer.from(text).toString('base64');
   const kubeconfig = `apiVersion: v1
