@@ -20,7 +20,7 @@ import { createApi } from './api.js';
 import type { AgentBase } from './base.js';
 import type { AgentConfig } from './config.js';
 import { createControlPlane } from './control-plane.js';
-import { enrol, type Enrolment } from './identity.js';
+import { enrol, writeAdminKubeconfig, type Enrolment } from './identity.js';
 import { defaultAddress } from './machine.js';
 import { createMesh } from './mesh.js';
 import { createNode } from './node.js';
@@ -40,7 +40,7 @@ export async function runAgent(config: AgentConfig, { signal }: { readonly signa
   const enrolment = await enrol(base, config, address);
   const failure = deferred<never>();
   failure.promise.catch(() => undefined);
-  const agent = await assemble(base, config, address, enrolment, failure.reject);
+  const agent = await assemble(base, config, address, enrolment, (error) => failure.reject(error));
   try {
     await agent.start();
   } catch (error) {
@@ -113,6 +113,13 @@ async function assemble(
     },
   );
   const server = api.createServer((archive) => node.importImage(archive));
+  // Not before the store of the data directory is ours: a second agent started by mistake must not spoil it for the first.
+  const kubeconfig: Service = {
+    name: 'admin-kubeconfig',
+    start: () => writeAdminKubeconfig(enrolment.ca, config, address),
+    stop: () => Promise.resolve(),
+  };
   const control = createControlPlane(base, enrolment, mesh, store, api, registry, onFailure);
-  return new ServiceGroup('agent', [...mesh.services, replica, serviceFollower, server, ...control, node], base.log);
+  const services = [...mesh.services, replica, kubeconfig, serviceFollower, server, ...control, node];
+  return new ServiceGroup('agent', services, base.log);
 }

@@ -1,0 +1,128 @@
+/** The API of this peer: the Kubernetes API server, skein's own paths beside it, and the client of local components. */
+import { Agent as HttpsAgent, request as httpsRequest } from 'node:https';
+import type { IncomingMessage } from 'node:http';
+import { rfc3339 } from '../base/clock.js';
+import type { KindRegistry } from '../api/schema/registry.js';
+import { InProcessClient } from '../control/apiserver/client.js';
+import { ApiServer, type PathExtension } from '../control/apiserver/http/server.js';
+import { NodeProxy } from '../control/apiserver/proxy/node-proxy.js';
+import { ObjectReads } from '../control/apiserver/reads/object-reads.js';
+import { Authenticator } from '../security/authn/authenticator.js';
+import { baseAuthorizer } from '../security/authz/authorizer.js';
+import { handleJoin } from '../security/ca/join-server.js';
+import { createToken, parseToken } from '../security/ca/token.js';
+import type { Replica } from '../store/replication/replica.js';
+import type { AgentBase } from './base.js';
+import type { AgentConfig } from './config.js';
+import { fencedStore } from './fencing.js';
+import { kubernetesIp, type Enrolment } from './identity.js';
+import { createApiEndpoints } from './liveness.js';
+import type { Mesh } from './mesh.js';
+import { createSkeinEndpoints } from './skein-endpoints.js';
+import { describeStatus } from './status.js';
+import { createTokenStore } from './tokens.js';
+
+/** Sockets to one kubelet at most; each open log or exec takes one. */
+const SOCKETS_PER_NODE = 256;
+
+export interface Api {
+  readonly reads: ObjectReads;
+  readonly client: InProcessClient;
+  /** A client whose writes are refused once the role has another holder. */
+  clientFor(role: string, epoch: number): InProcessClient;
+  /** The HTTPS server. */
+  createServer(importImage: (archive: IncomingMessage) => Promise<readonly string[]>): ApiServer;
+}
+
+export function createApi(
+  base: AgentBase,
+  config: AgentConfig,
+  address: string,
+  enrolment: Enrolment,
+  mesh: Mesh,
+  replica: Replica,
+  registry: KindRegistry,
+): Api {
+  const { clock, random, metrics } = base;
+  const { identity } = enrolment;
+  const reads = new ObjectReads({ store: replica, clock });
+  const client = new InProcessClient({ store: replica, reads, random });
+  const tls = { key: identity.keyPem, cert: identity.certPem, ca: identity.caCertPem };
+  const agent = new HttpsAgent({ ...tls, keepAlive: true, maxSockets: SOCKETS_PER_NODE });
+  return {
+    reads,
+    client,
+    clientFor: (role, epoch) => new InProcessClient({ store: fencedStore(replica, { role, epoch }), reads, random }),
+    createServer: (importImage) =>
+      new ApiServer(
+        {
+          ...base,
+          store: replica,
+          reads,
+          registry,
+          authenticator: new Authenticator(),
+          authorizer: baseAuthorizer,
+          health: [
+            { name: 'store', live: false, check: () => (replica.view ? undefined : 'no sequencer is in reach') },
+          ],
+          metricsText: () => metrics.render(),
+          nodes: new NodeProxy({
+            store: replica,
+            reads,
+            dialer: { request: (options) => httpsRequest({ ...options, agent, ...tls }) },
+          }),
+          extension: createExtension(base, config, address, enrolment, mesh, replica, client, importImage),
+        },
+        { port: config.apiPort, host: '0.0.0.0', tls },
+      ),
+  };
+}
+
+function createExtension(
+  base: AgentBase,
+  config: AgentConfig,
+  address: string,
+  { identity, ca }: Enrolment,
+  { membership }: Mesh,
+  replica: Replica,
+  client: InProcessClient,
+  importImage: (archive: IncomingMessage) => Promise<readonly string[]>,
+): PathExtension {
+  const { clock, random } = base;
+  const { clusterId, clusterCidr, serviceCidr } = identity;
+  const tokens = createTokenStore(client);
+  const endpoints = createApiEndpoints(membership);
+  const joinDeps = {
+    ...base,
+    ca,
+    tokens,
+    facts: { clusterId, clusterCidr, serviceCidr },
+    clusterSecret: identity.clusterSecret,
+    serviceIp: kubernetesIp(serviceCidr),
+    holdersOf: (name: string) =>
+      membership
+        .members()
+        .filter((member) => member.name === name)
+        .map(({ id, liveness }) => ({ peerId: id, alive: liveness !== 'dead' })),
+    peers: () => membership.members().map(({ id, addresses }) => ({ id, addresses })),
+  };
+  return createSkeinEndpoints({
+    caPem: identity.caCertPem,
+    status: () => describeStatus(clusterId, replica, membership, clock.monotonicMs()),
+    join: (body) => handleJoin(joinDeps, body),
+    tokens: {
+      create: async (ttlSeconds) => {
+        // This peer first: it is certainly up to date on the token.
+        const others = endpoints.current().map(({ ip, port }) => `${ip}:${port}`);
+        const addresses = [...new Set([`${address}:${config.apiPort}`, ...others])];
+        const request = { addresses, caHash: ca.hash, ttlMs: ttlSeconds * 1000 };
+        const token = await createToken({ clock, random, store: tokens }, request);
+        const { id, expiresMs } = parseToken(token, clock.nowMs());
+        return { token, id, expires: rfc3339(expiresMs) };
+      },
+      list: async () => (await tokens.list()).map(({ id, expiresMs }) => ({ id, expires: rfc3339(expiresMs) })),
+      revoke: (id) => tokens.revoke(id),
+    },
+    importImage,
+  });
+}

@@ -1,0 +1,98 @@
+/** The control-plane roles of this peer, run while the view gives them to it, and what shows and reports them. */
+import { ServiceGroup, type Service } from '../base/lifecycle.js';
+import { errorText } from '../base/log.js';
+import { NODES, type ResourceRef } from '../api/resource.js';
+import type { KindRegistry } from '../api/schema/registry.js';
+import type { Node } from '../api/types/core-v1.js';
+import { createEventRecorder } from '../client/event-recorder.js';
+import { Informer } from '../client/informer.js';
+import { createControllers } from '../control/controllers/index.js';
+import { createPodCidrAllocator } from '../control/controllers/nodeipam/pod-cidr-allocator.js';
+import { createScheduler } from '../control/scheduler/scheduler.js';
+import type { Api } from './api.js';
+import type { AgentBase } from './base.js';
+import { createMergeReporter } from './honesty.js';
+import { dnsIp, kubernetesIp, type Enrolment } from './identity.js';
+import { createApiEndpoints, createNodeLiveness } from './liveness.js';
+import type { Mesh } from './mesh.js';
+import { RoleLeases } from './role-leases.js';
+import { RoleRunner, type RoleFactory } from './roles.js';
+import type { Store } from './store.js';
+
+/** In the order to start them. `onFailure` is told when the store's disk fails. */
+export function createControlPlane(
+  base: AgentBase,
+  enrolment: Enrolment,
+  mesh: Mesh,
+  { replica, serviceFollower }: Store,
+  api: Api,
+  registry: KindRegistry,
+  onFailure: (error: unknown) => void,
+): Service[] {
+  const { clock, log, metrics } = base;
+  const { transport, membership } = mesh;
+  const roles = new RoleRunner(clock, transport.self.id, roleFactories(base, enrolment, mesh, api, registry), log);
+  const leases = new RoleLeases(
+    { ...base, client: api.client },
+    {
+      isSequencer: () => replica.currentMode === 'leading',
+      nameOf: (peer) => membership.members().find(({ id }) => id === peer)?.name,
+    },
+  );
+  const events = createEventRecorder({ ...base, client: api.client }, { component: 'skein' });
+  let unsubscribe: () => void = () => undefined;
+  const listeners: Service = {
+    name: 'view-listeners',
+    start: () => {
+      unsubscribe = replica.subscribe({
+        onView: (view) => {
+          // Another sequencer may have given out addresses that are not applied here yet.
+          serviceFollower.reset();
+          roles.onView(view);
+          leases.onView(view);
+        },
+        onMerge: createMergeReporter({ reader: replica, metrics, events }),
+        onFailure: (error) => onFailure(new Error(`the disk failed: ${errorText(error)}`, { cause: error })),
+      });
+      return Promise.resolve();
+    },
+    stop: () => {
+      unsubscribe();
+      return Promise.resolve();
+    },
+  };
+  return [roles, leases.controller, listeners];
+}
+
+function roleFactories(
+  base: AgentBase,
+  { identity }: Enrolment,
+  { membership }: Mesh,
+  api: Api,
+  registry: KindRegistry,
+): Record<string, RoleFactory> {
+  const { clusterCidr, serviceCidr } = identity;
+  return {
+    scheduler: (epoch) => createScheduler({ ...base, client: api.clientFor('scheduler', epoch) }),
+    controllers: (epoch) => {
+      const environment = { ...base, client: api.clientFor('controllers', epoch) };
+      const nodes = new Informer<Node>(environment, NODES);
+      const controllers = createControllers(environment, {
+        nodeLiveness: createNodeLiveness(membership),
+        apiEndpoints: createApiEndpoints(membership),
+        kubernetesIp: kubernetesIp(serviceCidr),
+        dnsIp: dnsIp(serviceCidr),
+        caPem: identity.caCertPem,
+        deletableResources: () => deletable(registry),
+      });
+      const allocator = createPodCidrAllocator({ ...environment, nodes }, { clusterCidr });
+      return new ServiceGroup('controllers', [controllers, allocator, nodes], base.log);
+    },
+  };
+}
+
+/** Everything that can be listed, watched and deleted. */
+function deletable(registry: KindRegistry): ResourceRef[] {
+  const needed = ['list', 'watch', 'delete'];
+  return registry.all().filter(({ verbs }) => needed.every((verb) => verbs.includes(verb)));
+}

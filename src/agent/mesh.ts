@@ -1,0 +1,75 @@
+/** This peer's place in the mesh: transport, membership, and the exchange of addresses. */
+import { readFile, rename, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { errorText, type Logger } from '../base/log.js';
+import type { Service } from '../base/lifecycle.js';
+import { VERSION } from '../control/apiserver/http/path-handler.js';
+import type { AddressBook, AddressBookEntry } from '../p2p/libp2p/admission.js';
+import { Libp2pTransport } from '../p2p/libp2p/transport.js';
+import { Membership } from '../p2p/membership.js';
+import { PeerExchange } from '../p2p/peer-exchange.js';
+import type { PeerId } from '../p2p/transport.js';
+import { judgeHello, membershipHello } from '../security/ca/founding.js';
+import type { AgentBase } from './base.js';
+import type { AgentConfig } from './config.js';
+import type { Enrolment } from './identity.js';
+import type { PeerAttributes } from './liveness.js';
+
+export interface Mesh {
+  readonly transport: Libp2pTransport;
+  readonly membership: Membership;
+  /** In the order to start them: who listens comes before what speaks. */
+  readonly services: readonly Service[];
+}
+
+export function createMesh(base: AgentBase, config: AgentConfig, address: string, enrolment: Enrolment): Mesh {
+  const { identity, peers } = enrolment;
+  const transport = new Libp2pTransport(base, {
+    privateKey: identity.peerKey,
+    name: identity.nodeName,
+    listen: { host: address, port: config.p2pPort },
+    clusterSecret: identity.clusterSecret,
+    mdns: config.mdns,
+    book: fileAddressBook(join(config.dataDir, 'peers.json'), base.log),
+    admission: {
+      hello: (self) => membershipHello(identity, self.addresses),
+      admit: (peerId, hello) => {
+        const verdict = judgeHello(identity, peerId, hello, base.clock.nowMs());
+        if (!verdict.ok) return verdict;
+        return { ok: true, peer: { id: peerId as PeerId, name: verdict.nodeName, addresses: verdict.addresses } };
+      },
+    },
+  });
+  for (const { id, addresses } of peers) {
+    transport.addAddresses({ ...(id === undefined ? {} : { id: id as PeerId }), addresses });
+  }
+  const membership = new Membership(base, transport);
+  const attributes: PeerAttributes = {
+    address,
+    apiPort: config.apiPort,
+    kubeletPort: config.kubeletPort,
+    version: VERSION.gitVersion,
+  };
+  membership.setAttributes({ ...attributes });
+  return { transport, membership, services: [membership, new PeerExchange(base, transport), transport] };
+}
+
+/** Known peers in a file, so that a machine that boots finds the others. */
+function fileAddressBook(path: string, log: Logger): AddressBook {
+  return {
+    async load() {
+      try {
+        return JSON.parse(await readFile(path, 'utf8')) as AddressBookEntry[];
+      } catch (error) {
+        if ((error as NodeJS.ErrnoException).code !== 'ENOENT') {
+          log.warn('the address book cannot be read; peers will be learnt anew', { error: errorText(error) });
+        }
+        return [];
+      }
+    },
+    async save(entries) {
+      await writeFile(`${path}.new`, JSON.stringify(entries), { mode: 0o600 });
+      await rename(`${path}.new`, path);
+    },
+  };
+}

@@ -1,0 +1,71 @@
+/** The replica of this peer, with the API's write pipeline as what its sequencer executes. */
+import { join } from 'node:path';
+import type { KindRegistry } from '../api/schema/registry.js';
+import { createWriteExecutor } from '../control/apiserver/writes/executor.js';
+import { ServiceFollower } from '../control/apiserver/writes/service-follower.js';
+import { createDefaultAdmission, DEFAULT_ADMISSION } from '../security/admission/default-plugins.js';
+import { LevelDisk } from '../store/level-disk.js';
+import { DEFAULT_REPLICA_OPTIONS } from '../store/replication/context.js';
+import { Replica } from '../store/replication/replica.js';
+import type { AgentBase } from './base.js';
+import type { AgentConfig } from './config.js';
+import { fencedExecutor } from './fencing.js';
+import { warningExecutor } from './honesty.js';
+import type { Enrolment } from './identity.js';
+import { createKindPolicies } from './kind-policies.js';
+import type { Mesh } from './mesh.js';
+import { createPeerNetwork } from './peer-network.js';
+
+/** Frames kept for peers that catch up; the limit in bytes is usually reached first. */
+const LOG_FRAMES = 100_000;
+/** Answers remembered for requests that are tried again. */
+const REPLIES = 10_000;
+/** Changed records wait so long before they are written, in milliseconds; the log has them already. */
+const FLUSH_DELAY_MS = 100;
+
+export interface Store {
+  readonly replica: Replica;
+  /** To be reset when the sequencer changes. */
+  readonly serviceFollower: ServiceFollower;
+}
+
+export function createStore(
+  base: AgentBase,
+  config: AgentConfig,
+  { identity, founded }: Enrolment,
+  { transport, membership }: Mesh,
+  registry: KindRegistry,
+): Store {
+  const admission = createDefaultAdmission(base, {
+    services: { ...DEFAULT_ADMISSION.services, serviceCidr: identity.serviceCidr },
+    tolerations: { notReadySeconds: config.tolerationSeconds, unreachableSeconds: config.tolerationSeconds },
+  });
+  const executor = createWriteExecutor({ registry, random: base.random, admission: admission.chain });
+  const outOfReach = () =>
+    membership
+      .members()
+      .filter(({ liveness }) => liveness === 'dead')
+      .map(({ name }) => name);
+  const replica: Replica = new Replica(
+    {
+      ...base,
+      disk: new LevelDisk(join(config.dataDir, 'store')),
+      network: createPeerNetwork(transport, membership),
+      policies: createKindPolicies(registry),
+      executor: fencedExecutor(warningExecutor(executor, outOfReach), () => replica.view),
+    },
+    {
+      ...DEFAULT_REPLICA_OPTIONS,
+      ack: config.ack,
+      fsync: config.fsync,
+      historyEvents: config.historyEvents,
+      logBytes: config.logMegabytes * 2 ** 20,
+      logFrames: LOG_FRAMES,
+      replies: REPLIES,
+      tombstoneRetentionMs: config.tombstoneRetentionHours * 3_600_000,
+      flushDelayMs: FLUSH_DELAY_MS,
+      mayFound: founded,
+    },
+  );
+  return { replica, serviceFollower: new ServiceFollower(replica, admission.services) };
+}
