@@ -44,9 +44,9 @@ export class ReplicaStorage {
 
   /** Reads everything into memory; frames go to `log`. Throws {@link DiskCorrupt} for damage that it cannot cut off. */
   async load(log: FrameLog): Promise<LoadedState> {
-    const raw = await this.disk.get(META);
-    if (!raw) return { meta: this.meta, records: [], fresh: true };
     try {
+      const raw = await this.disk.get(META);
+      if (!raw) return { meta: this.meta, records: [], fresh: true };
       const { format, ...meta } = unseal(raw) as StoredMeta & { format: number };
       if (format !== FORMAT) throw new Error(`the store has format ${format}, this version reads ${FORMAT}`);
       this.meta = meta;
