@@ -180,7 +180,7 @@ describe('kubectl through any peer', function () {
       assert.equal(answer.status, 400);
       assert.match(
         answer.body.message,
-        /^ConfigMap in version "v1" cannot be handled as a ConfigMap: couldn't get version\/kind; json parse error: /,
+        /^the object provided is unrecognized \(must be of type ConfigMap\): couldn't get version\/kind; json parse error: .* \(6e6f74204a534f4e20617420616c6c\)$/,
       );
     });
   });

@@ -22,6 +22,11 @@ describe('a cluster of three loses peers', function () {
   afterEach('all peers are back', async () => {
     await cluster.restore();
     await cluster.rolledOut(1, 'default', 'web', 60_000);
+    // What was replaced while its node was away goes too: a sandbox and a container for each pod remain.
+    await eventually('only the three replicas remain', 60_000, async () => {
+      const pods = await (await cluster.api(1)).list('/api/v1/pods');
+      return pods.length === 3 && (await containers()).length === 6;
+    });
   });
 
   const others = (host: number) => HOSTS.filter((one) => one !== host);

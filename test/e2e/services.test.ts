@@ -101,8 +101,8 @@ describe('workloads on three hosts', function () {
           .join('')
           .matchAll(/Address.*: ([\d.]+)/g),
       ]
-        .map(([, ip]) => ip)
-        .toSorted();
+        .map(([, ip]) => ip ?? '')
+        .toSorted((a, b) => (a < b ? -1 : 1));
       return JSON.stringify(found) === JSON.stringify(expected);
     });
   });
@@ -179,8 +179,9 @@ describe('workloads on three hosts', function () {
       '--replicas=2',
       '--namespace=short-lived',
       '--',
-      'sleep',
-      '600',
+      'sh',
+      '-c',
+      'trap "exit 0" TERM; while :; do sleep 0.2; done',
     ]);
     await cluster.rolledOut(2, 'short-lived', 'idle', 15_000);
     await cluster.kubectlMust(1, ['delete', 'namespace', 'short-lived', '--timeout=50s']);

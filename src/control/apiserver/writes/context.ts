@@ -1,7 +1,7 @@
 /** What every step of a write works with. */
 import type { Random } from '../../../base/random.js';
 import { DEFAULT_BODY_LIMITS, parseBody, type BodyLimits } from '../../../api/body.js';
-import { badRequest } from '../../../api/errors.js';
+import { ApiError, badRequest } from '../../../api/errors.js';
 import type { KubeObject } from '../../../api/object.js';
 import { apiVersionOf } from '../../../api/resource.js';
 import { decodeObject } from '../../../api/schema/decode.js';
@@ -87,9 +87,29 @@ function requireKind(info: KindInfo, value: Record<string, unknown>): void {
   }
 }
 
+/** What cannot be parsed is described as upstream does: with the kind that was expected and the beginning of the data. */
+function parsed(context: WriteContext, info: KindInfo): ReturnType<typeof bodyOf> {
+  try {
+    return bodyOf(context);
+  } catch (error) {
+    if (!(error instanceof ApiError) || error.reason !== 'BadRequest') throw error;
+    const data = summaryOf(context.request.body ?? new Uint8Array());
+    throw badRequest(`the object provided is unrecognized (must be of type ${info.kind}): ${error.message} (${data})`);
+  }
+}
+
+const SUMMARY_BYTES = 30;
+const OPENING_BRACE = 0x7b;
+
+function summaryOf(data: Uint8Array): string {
+  const rest = data.length > SUMMARY_BYTES ? ' ...' : '';
+  const start = Buffer.from(data.subarray(0, SUMMARY_BYTES));
+  return `${data[0] === OPENING_BRACE ? start.toString() : start.toString('hex')}${rest}`;
+}
+
 /** Decodes the body as an object of `info`'s kind. The result belongs to the caller. */
 export function decodeBody(context: WriteContext, info: KindInfo = context.info): KubeObject {
-  const body = bodyOf(context);
+  const body = parsed(context, info);
   if (body === undefined || typeof body.value !== 'object' || body.value === null || Array.isArray(body.value)) {
     throw badRequest(
       `${info.kind} in version "${info.version}" cannot be handled as a ${info.kind}: an object is required`,
