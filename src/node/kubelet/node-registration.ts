@@ -59,12 +59,18 @@ interface Deps {
   readonly networkProblem?: () => string | undefined;
 }
 
+/** After a failed write, in milliseconds: sooner than the controllers would evict the pods of a node that looks dead. */
+const RETRY_MS = 1_000;
+
 export class NodeRegistration implements Service {
   readonly name = 'kubelet/node';
   private current: Node | undefined;
   private writtenMs = 0;
   private cancel: Cancel | undefined;
   private running: Promise<void> | undefined;
+  private cancelRetry: Cancel | undefined;
+  private again = false;
+  private stopped = false;
 
   constructor(
     private readonly deps: Deps,
@@ -84,15 +90,30 @@ export class NodeRegistration implements Service {
   }
 
   async stop(): Promise<void> {
+    this.stopped = true;
     this.cancel?.();
+    this.cancelRetry?.();
     await this.running;
   }
 
-  /** Looks now instead of at the next turn. */
+  /** Looks now instead of at the next turn; what changes while it looks is looked at again. */
   refresh(): void {
-    this.running ??= this.sync()
-      .catch((error: unknown) => this.deps.log.warn('node status not written', { error: errorText(error) }))
-      .finally(() => (this.running = undefined));
+    if (this.stopped) return;
+    if (this.running) {
+      this.again = true;
+      return;
+    }
+    this.running = this.sync()
+      .catch((error: unknown) => {
+        this.deps.log.warn('node status not written', { error: errorText(error) });
+        this.cancelRetry = this.deps.clock.timer(RETRY_MS, () => this.refresh());
+      })
+      .finally(() => {
+        this.running = undefined;
+        if (!this.again || this.stopped) return;
+        this.again = false;
+        this.refresh();
+      });
   }
 
   private async sync(): Promise<void> {
