@@ -11,12 +11,12 @@ export function admit(pod: Pod, others: readonly Pod[], node: Node | undefined):
   const active = others.filter((other) => !isTerminalPhase(other.status?.phase));
   if (!matchesNode(pod, node)) {
     const text = "Predicate NodeAffinity failed: node(s) didn't match Pod's node affinity/selector";
-    return { reason: 'NodeAffinity', message: `Pod was rejected: ${text}` };
+    return { reason: 'NodeAffinity', message: `Pod was rejected: ${text}`, rejected: true };
   }
   const taken = new Set(active.flatMap(hostPorts));
   if (hostPorts(pod).some((port) => taken.has(port))) {
     const text = "Predicate NodePorts failed: node(s) didn't have free ports for the requested pod ports";
-    return { reason: 'NodePorts', message: `Pod was rejected: ${text}` };
+    return { reason: 'NodePorts', message: `Pod was rejected: ${text}`, rejected: true };
   }
   return lacking(pod, active, node);
 }
@@ -25,6 +25,7 @@ function lacking(pod: Pod, active: readonly Pod[], node: Node): Verdict | undefi
   const allocatable = node.status?.allocatable ?? {};
   const refuse = (name: string, requested: number, used: number, capacity: number): Verdict => ({
     reason: `OutOf${name}`,
+    rejected: true,
     message:
       `Pod was rejected: Node didn't have enough resource: ${name}, ` +
       `requested: ${requested}, used: ${used}, capacity: ${capacity}`,

@@ -66,6 +66,10 @@ export class ContainerStarter {
   async runSandbox(state: PodState, attempt: number): Promise<void> {
     const { pod } = state;
     const { runtime, node } = this.deps;
+    if (attempt > 0 && newestSandbox(state.observed)) {
+      const text = 'Pod sandbox changed, it will be killed and re-created.';
+      this.deps.event(pod, 'Normal', 'SandboxChanged', text);
+    }
     try {
       await this.deps.volumes.mount(pod, this.facts(state));
     } catch (error) {

@@ -45,6 +45,8 @@ export interface Failure {
 export interface Verdict {
   readonly reason: string;
   readonly message: string;
+  /** The node never took the pod: nothing is said of its containers. */
+  readonly rejected?: boolean;
 }
 
 export interface PlanInput {

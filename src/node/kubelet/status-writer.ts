@@ -145,7 +145,7 @@ function matters(before: PodStatus | undefined, after: PodStatus): boolean {
     reason: status?.reason,
     ready: status?.conditions?.some(({ type, status: truth }) => type === 'Ready' && truth === 'True') ?? false,
     containers: [...(status?.initContainerStatuses ?? []), ...(status?.containerStatuses ?? [])]
-      .filter(({ state, restartCount = 0 }) => restartCount > 0 || !STEPS.has(state?.waiting?.reason ?? 'none'))
+      .filter(({ state, restartCount }) => restartCount > 0 || !STEPS.has(state?.waiting?.reason ?? 'none'))
       .map(({ name, state, ready, restartCount }) => [
         name,
         Object.keys(state ?? {})[0],

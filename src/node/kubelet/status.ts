@@ -47,6 +47,10 @@ export interface StatusInput {
 export function podStatus(input: StatusInput): PodStatus {
   const { pod, verdict, hostIps, nowMs } = input;
   const previous = pod.status ?? {};
+  const none = input.observed.containers.length === 0;
+  if (verdict?.rejected && none) return rejectedStatus(input, verdict);
+  // What is said of an ended pod stays when its containers are gone.
+  if (isTerminalPhase(previous.phase) && none) return previous;
   const containers = podContainers(pod);
   const initialized = isInitialized(input);
   const of = (...kinds: ContainerKind[]) =>
@@ -72,6 +76,20 @@ export function podStatus(input: StatusInput): PodStatus {
     ...(ephemeral.length > 0 ? { ephemeralContainerStatuses: ephemeral } : {}),
     qosClass: previous.qosClass ?? qosClassOf(pod),
     ...(previous.nominatedNodeName === undefined ? {} : { nominatedNodeName: previous.nominatedNodeName }),
+  };
+}
+
+function rejectedStatus({ pod, hostIps, nowMs }: StatusInput, { reason, message }: Verdict): PodStatus {
+  const { startTime = rfc3339(nowMs), conditions = [], qosClass = qosClassOf(pod) } = pod.status ?? {};
+  const [hostIP] = hostIps;
+  return {
+    phase: 'Failed',
+    reason,
+    message,
+    ...(conditions.length > 0 ? { conditions } : {}),
+    ...(hostIP === undefined ? {} : { hostIP, hostIPs: hostIps.map((ip) => ({ ip })) }),
+    startTime,
+    qosClass,
   };
 }
 
@@ -144,7 +162,7 @@ function stateOf(
   if (newest?.state === 'exited' && (over || !restartsAfter(pod, kind, newest.exitCode))) {
     return { terminated: terminated(input, newest) };
   }
-  if (over && !newest) return lost(before) ?? waiting('ContainerCreating');
+  if (over && !newest) return lost(before, finished && initialized && kind === 'app') ?? waiting('ContainerCreating');
   const failure = failures.get(spec.name);
   const restart = newest?.state === 'exited' ? restartTime(newest, input.backoff) : undefined;
   // A container that could not be run is in its back-off from then on, like one that ended.
@@ -163,10 +181,10 @@ const waiting = (reason: string, message?: string): ContainerState => ({
   waiting: { reason, ...(message ? { message } : {}) },
 });
 
-/** What is said of a container that ended with its traces gone. */
-function lost(before: ContainerStatus | undefined): ContainerState | undefined {
+/** What is said of a container that ended with its traces gone, or that the end of its pod came before. */
+function lost(before: ContainerStatus | undefined, ended: boolean): ContainerState | undefined {
   if (before?.state?.terminated) return { terminated: before.state.terminated };
-  if (!before?.state?.running) return undefined;
+  if (!before?.state?.running && !ended) return undefined;
   return {
     terminated: {
       exitCode: 137,

@@ -72,6 +72,10 @@ export class NodeProxy {
     await new Promise<void>((resolve, reject) => {
       const outgoing = open({ ...target, method: request.method ?? 'GET', headers: forwardedHeaders(request, false) });
       outgoing.once('response', (answer) => {
+        if (path.resource === 'pods' && path.subresource === 'log' && (answer.statusCode ?? 502) > 206) {
+          void refusalOf(answer).then(reject);
+          return;
+        }
         response.writeHead(answer.statusCode ?? 502, withoutHopHeaders(answer));
         response.flushHeaders();
         // Either side going away ends the other; a cut stream has no better answer than its end.
@@ -239,6 +243,28 @@ export function chooseContainer(pod: Pod, asked: string): string {
   throw badRequest(
     `a container name must be specified for pod ${name}, choose one of: [${containers.join(' ')}]${more}`,
   );
+}
+
+/** Bytes of a kubelet's explanation that are passed on. */
+const MAX_REFUSAL_BYTES = 50_000;
+
+/** A kubelet explains in plain text why it has no log; clients expect a Status. */
+async function refusalOf(answer: IncomingMessage): Promise<ApiError> {
+  const parts: Buffer[] = [];
+  let size = 0;
+  try {
+    for await (const part of answer) {
+      parts.push(part as Buffer);
+      size += (part as Buffer).length;
+      if (size >= MAX_REFUSAL_BYTES) break;
+    }
+  } catch {
+    // What was read has to do.
+  }
+  const text = Buffer.concat(parts).subarray(0, MAX_REFUSAL_BYTES).toString('utf8').trim();
+  if (answer.statusCode === 400) return badRequest(text);
+  if (answer.statusCode === 404) return new ApiError(404, 'NotFound', text);
+  return new ApiError(answer.statusCode ?? 502, 'InternalError', text);
 }
 
 function withoutHopHeaders(answer: IncomingMessage): OutgoingHttpHeaders {

@@ -34,6 +34,8 @@ export interface RemoteOptions {
 export type RemoteRun = (streams: RemoteStreams) => Promise<number>;
 
 const STREAM_WAIT_MS = 30_000;
+/** The client's time to close by itself. */
+const LEAVE_MS = 2_000;
 const SPDY_PROTOCOLS = ['v4.channel.k8s.io', 'v3.channel.k8s.io', 'v2.channel.k8s.io', 'channel.k8s.io'];
 const WS_PROTOCOLS = ['v5.channel.k8s.io', 'v4.channel.k8s.io'];
 /** Bytes of output that may wait for a slow client before it is cut off. */
@@ -133,12 +135,12 @@ function serveOnSpdy(
   const late = clock.timer(STREAM_WAIT_MS, () => socket.destroy());
   const begin = async () => {
     late();
-    const resize = streams.get('resize');
+    const [stdin, resize] = [streams.get('stdin'), streams.get('resize')];
     const result = await settle(run, {
-      stdin: streams.get('stdin'),
+      stdin: stdin && session.input(stdin),
       onStdout: (data) => write(streams.get('stdout'), data),
       onStderr: (data) => write(streams.get('stderr'), data),
-      resize: resize ? sizesOf(resize) : none(),
+      resize: resize ? sizesOf(session.input(resize)) : none(),
       signal: abort.signal,
     });
     const text =
@@ -152,7 +154,10 @@ function serveOnSpdy(
     for (const name of ['stdout', 'stderr']) streams.get(name)?.end();
     const error = streams.get('error');
     if (!error) return socket.end();
-    error.end(text, () => clock.timer(200, () => session.close()));
+    error.end(text);
+    // The client closes when it has read everything; one that does not is left after all was sent.
+    const leave = () => clock.timer(LEAVE_MS, () => (session.drained ? session.close() : leave()));
+    leave();
     return undefined;
   };
   const session = serveSpdy(

@@ -4,7 +4,7 @@
  * so its send windows would close after 64 KiB. Back-pressure comes from the socket instead.
  */
 import { createRequire } from 'node:module';
-import type { Duplex } from 'node:stream';
+import { PassThrough, type Duplex, type Readable, type Writable } from 'node:stream';
 
 export interface SpdyStream extends Duplex {
   readonly headers: Readonly<Record<string, string | undefined>>;
@@ -15,7 +15,8 @@ export interface SpdyStream extends Duplex {
 type Update = (size: number, callback?: () => void) => void;
 
 interface Internals {
-  readonly parser: {
+  readonly framer: { readonly readableLength: number };
+  readonly parser: Writable & {
     parseKVs(buffer: unknown, callback: (error: Error | null, headers: Record<string, string>) => void): void;
   };
   readonly window: { readonly send: { update: Update } };
@@ -40,8 +41,18 @@ interface Library {
 const library = createRequire(import.meta.url)('spdy-transport') as Library;
 const VERSION = 3.1;
 const RECEIVE_WINDOW = 1 << 20;
+/** Bytes of one stream that wait for their reader before the connection is held. */
+const INPUT_BUFFER = 1 << 20;
 
 export interface SpdySession {
+  /** True when everything written has been handed to the kernel, or nobody is there to take it. */
+  readonly drained: boolean;
+  /**
+   * What the client sends on a stream. The library's streams are of an old make: iterating one does not end while its
+   * writing side is open, and clients that ignore windows could fill it without limit; so it is copied, and the whole
+   * connection is not read while a reader is far behind.
+   */
+  input(stream: SpdyStream): Readable;
   /** Ends all streams and the connection. */
   close(): void;
 }
@@ -80,5 +91,27 @@ export function serveSpdy(socket: Duplex, onStream: (stream: SpdyStream) => void
   socket.on('close', end);
   socket.on('error', end);
   connection.start(VERSION);
-  return { close: () => socket.end() };
+  const { framer } = connection._spdyState;
+  const held = new Set<Readable>();
+  const input = (stream: SpdyStream): Readable => {
+    const copy = new PassThrough({ highWaterMark: INPUT_BUFFER });
+    const release = () => {
+      if (held.delete(copy) && held.size === 0 && !socket.destroyed) socket.pipe(parser);
+    };
+    stream.on('data', (data: Buffer) => {
+      if (copy.writableEnded || copy.destroyed || copy.write(data)) return;
+      if (held.size === 0) socket.unpipe(parser);
+      held.add(copy);
+    });
+    copy.on('drain', release).on('close', release);
+    stream.once('end', () => copy.end()).once('close', () => copy.end());
+    return copy;
+  };
+  return {
+    get drained() {
+      return closed || (framer.readableLength === 0 && socket.writableLength === 0);
+    },
+    input,
+    close: () => socket.end(),
+  };
 }
