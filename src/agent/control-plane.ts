@@ -19,6 +19,9 @@ import { RoleLeases } from './role-leases.js';
 import { RoleRunner, type RoleFactory } from './roles.js';
 import type { Store } from './store.js';
 
+/** After a start: how long a node that nobody has heard of may take to appear before its pods are replaced, in milliseconds. */
+const UNKNOWN_GRACE_MS = 15_000;
+
 /** In the order to start them. `onFailure` is told when the store's disk fails. */
 export function createControlPlane(
   base: AgentBase,
@@ -84,6 +87,8 @@ function roleFactories(
         dnsIp: dnsIp(serviceCidr),
         caPem: identity.caCertPem,
         deletableResources: () => deletable(registry),
+        nodeLifecycle: { unknownGraceMs: UNKNOWN_GRACE_MS },
+        taintEviction: { unknownGraceMs: UNKNOWN_GRACE_MS },
       });
       const allocator = createPodCidrAllocator({ ...environment, nodes }, { clusterCidr });
       return new ServiceGroup('controllers', [controllers, allocator, nodes], base.log);
