@@ -71,6 +71,7 @@ export class FrameWriter {
   private readonly queue: Uint8Array[] = [];
   private stream: Stream | undefined;
   private pumping = false;
+  private due = false;
 
   /** @param onSent called with the bytes of messages (without headers) as they leave the queue. */
   constructor(private readonly onSent: (bytes: number) => void) {}
@@ -82,9 +83,15 @@ export class FrameWriter {
     this.pump();
   }
 
+  /** Goes out when the code that runs now has ended: each write costs far more than its bytes, so its messages share one. */
   push(message: Uint8Array): void {
     this.queue.push(message);
-    this.pump();
+    if (this.due) return;
+    this.due = true;
+    queueMicrotask(() => {
+      this.due = false;
+      this.pump();
+    });
   }
 
   private pump(): void {

@@ -66,10 +66,13 @@ export function readBody(request: IncomingMessage, limit: number): Promise<Buffe
         reject(tooLarge(limit));
       } else parts.push(part);
     });
-    request.once('end', () => resolve(parts.length === 1 && parts[0] ? parts[0] : Buffer.concat(parts)));
     const onBroken = () => reject(badRequest('the request ended before its body did'));
     request.once('error', onBroken);
     request.once('close', onBroken);
+    request.once('end', () => {
+      request.off('close', onBroken);
+      resolve(parts.length === 1 && parts[0] ? parts[0] : Buffer.concat(parts));
+    });
   });
 }
 
