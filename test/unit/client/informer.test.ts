@@ -36,7 +36,7 @@ describe('an informer', () => {
   }
   const set = (name: string, v: string) => client.patch(CONFIGMAPS, 'default', name, 'merge', { data: { v } });
   const count = (verb: string) => client.calls.filter((call) => call.verb === verb).length;
-  const names = (list: ConfigMap[]) => list.map(({ metadata }) => metadata.name).sort();
+  const names = (list: ConfigMap[]) => list.map(({ metadata }) => metadata.name ?? '').sort((a, b) => (a < b ? -1 : 1));
 
   it('lists first, then follows changes in order with what was before', async () => {
     client.seed(CONFIGMAPS, map('a', { v: '1' }));

@@ -64,17 +64,23 @@ export function createPodCidrAllocator(deps: PodCidrAllocatorDeps, options: PodC
         const podCIDR = assumed.get(node);
         return podCIDR === undefined ? [] : [[node, podCIDR]];
       });
+      const failures: unknown[] = [];
       for (const [node, podCIDR] of [...again, ...plan.assign]) {
         assumed.set(node, podCIDR);
         unsure.add(node);
         try {
           assumed.set(node, await assign(deps.client, node, podCIDR));
         } catch (error) {
-          if (!isNotFound(error)) throw error;
+          // One node's trouble is not the others'.
+          if (!isNotFound(error)) {
+            failures.push(error);
+            continue;
+          }
           assumed.delete(node);
         }
         unsure.delete(node);
       }
+      if (failures.length > 0) throw failures[0];
       if (plan.exhausted.length === 0) return;
       deps.log.warn('the cluster CIDR has no network left for these nodes', { nodes: plan.exhausted });
       return { requeueAfterMs: EXHAUSTED_RETRY_MS };
