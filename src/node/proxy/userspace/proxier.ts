@@ -37,7 +37,7 @@ interface Entry {
 interface Opened {
   readonly entry: Entry;
   readonly balancer: Balancer;
-  /** Undefined when listening failed; tried again at a full sync. */
+  /** Undefined when listening failed; tried again at each sync. */
   listener: Listener | undefined;
 }
 
@@ -70,7 +70,7 @@ export class UserspaceProxier implements Proxier {
       }
       const opened = present ?? { entry, balancer: new Balancer(), listener: undefined };
       this.opened.set(key, opened);
-      if (!opened.listener && (!present || full)) await this.open(key, opened);
+      if (!opened.listener) await this.open(key, opened);
     }
   }
 
