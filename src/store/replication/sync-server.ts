@@ -141,20 +141,22 @@ export class SyncServer {
   }
 
   private async mergeAndInstall(peer: string, session: Session): Promise<void> {
-    for (let rest: readonly ObjectRecord[] = session.offered; ;) {
-      // An object with a write on its way is merged once that write is in the table.
-      const busy = rest.filter((record) => this.reign.isPending(record.key));
-      const ready = rest.filter((record) => !busy.includes(record));
+    for (let rest: readonly ObjectRecord[] = session.offered; rest.length > 0;) {
+      const busy: ObjectRecord[] = [];
       // In slices, so that heartbeats and requests are served in between.
-      for (let from = 0; from < ready.length; from += MERGE_SLICE) {
-        await this.reign.merge(this.mergeOffered(ready.slice(from, from + MERGE_SLICE), session), []);
+      for (let from = 0; from < rest.length; from += MERGE_SLICE) {
+        const ready: ObjectRecord[] = [];
+        // An object with a write on its way is merged once that write is in the table: the next round waits for it.
+        for (const record of rest.slice(from, from + MERGE_SLICE)) {
+          (this.reign.isPending(record.key) ? busy : ready).push(record);
+        }
+        await this.reign.merge(this.mergeOffered(ready, session), []);
         if (this.sessions.get(peer) !== session) return;
       }
-      if (busy.length === 0) await this.reign.merge([], session.replies);
-      if (this.sessions.get(peer) !== session) return;
-      if (busy.length === 0) break;
       rest = busy;
     }
+    await this.reign.merge([], session.replies);
+    if (this.sessions.get(peer) !== session) return;
     const { state } = this.context;
     const from = session.comparedAt as Position;
     if (!state.log.has(from)) {
