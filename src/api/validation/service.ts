@@ -131,7 +131,17 @@ export function validateServiceUpdate(
   }
 }
 
+/**
+ * Unlike upstream, addresses of 127.64.0.0/10 are taken: pods of the `process` runtime have them, and the userspace proxy
+ * serves them on the machine where they mean something.
+ */
+const isProcessPod = (ip: string) => {
+  const [first, second] = ip.split('.').map(Number);
+  return first === 127 && second !== undefined && second >= 64 && second < 128;
+};
+
 function validateAddress(errors: FieldErrors, field: string, ip: string | undefined): void {
+  if (ip !== undefined && ipaddr.IPv4.isValidFourPartDecimal(ip) && isProcessPod(ip)) return;
   const range = ip !== undefined && ipaddr.isValid(ip) ? ipaddr.parse(ip).range() : 'none';
   const forbidden: Readonly<Record<string, string>> = {
     none: BAD_IP,
