@@ -67,8 +67,8 @@ export interface ReignEvents {
   onView(view: View): void;
   /** A member's log is on another line: bring it over. */
   onDiverged(peer: string): void;
-  /** A member's log is on this line (again): nothing needs to be brought over. */
-  onAligned(peer: string): void;
+  /** A synchronisation under way means nothing any more: the peer left, came anew, or is on the line. */
+  onSyncVoid(peer: string): void;
   /** A member does not follow this epoch. */
   onUnfollowed(peer: string, promised: Epoch, state: PeerState): void;
 }
@@ -162,6 +162,7 @@ export class Reign {
   admit(peer: string, head: Position): void {
     // Revisions never go backwards on any peer, so not below what the newcomer has seen either.
     this.nextRevision = Math.max(this.nextRevision, head.revision + 1);
+    this.events.onSyncVoid(peer);
     this.track(peer, head);
     this.change([...this.current.members, peer]);
   }
@@ -178,7 +179,11 @@ export class Reign {
   setAlive(alive: readonly string[]): void {
     const members = this.current.members.filter((peer) => alive.includes(peer));
     if (members.length === this.current.members.length) return;
-    for (const peer of this.current.members) if (!members.includes(peer)) this.progress.delete(peer);
+    for (const peer of this.current.members) {
+      if (members.includes(peer)) continue;
+      this.progress.delete(peer);
+      this.events.onSyncVoid(peer);
+    }
     this.change(members);
     this.advance();
   }
@@ -366,7 +371,7 @@ export class Reign {
     const match = this.context.state.log.has(head) ? head : undefined;
     const heardMs = this.context.clock.monotonicMs();
     this.progress.set(peer, { match, sent: head, unacked: [], heardMs, greeted: false, confirmed: false });
-    if (match) this.events.onAligned(peer);
+    if (match) this.events.onSyncVoid(peer);
   }
 
   private makeView(members: readonly string[], renewRoles = false): View {

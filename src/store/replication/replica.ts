@@ -404,7 +404,7 @@ export class Replica implements Service, ObjectStore {
       onDiverged: (peer) => {
         if (this.reign === reign) this.syncServer?.start(peer);
       },
-      onAligned: (peer) => this.syncServer?.forget(peer),
+      onSyncVoid: (peer) => this.syncServer?.forget(peer),
       onUnfollowed: (peer, promised, state) => {
         if (this.reign === reign) this.onUnfollowed(peer, promised, state);
       },
