@@ -4,7 +4,7 @@ import type { IncomingMessage } from 'node:http';
 import { join } from 'node:path';
 import type { TLSSocket } from 'node:tls';
 import type { Clock } from '../base/clock.js';
-import { systemCommand } from '../base/command.js';
+import { launchedCommand } from '../base/launcher.js';
 import { ServiceGroup, type Service } from '../base/lifecycle.js';
 import type { Logger } from '../base/log.js';
 import type { Metrics } from '../base/metrics.js';
@@ -69,7 +69,7 @@ export async function createNode(deps: NodeDeps, settings: NodeSettings): Promis
   };
   const network = usesPodNetwork(config)
     ? new NodeNetwork(
-        { ...deps, command: systemCommand, nodes, onReady: (gateway) => onNetworkReady(gateway) },
+        { ...deps, command: launchedCommand, nodes, onReady: (gateway) => onNetworkReady(gateway) },
         { nodeName, clusterCidr: settings.clusterCidr, stateDir: join(config.dataDir, 'network') },
       )
     : undefined;
@@ -138,7 +138,7 @@ export async function createNode(deps: NodeDeps, settings: NodeSettings): Promis
     },
   );
   const proxy = createProxy(
-    { ...deps, command: systemCommand },
+    { ...deps, command: launchedCommand },
     { mode: config.proxyMode, nodeName, clusterCidr: settings.clusterCidr },
   );
   const runtimeService: Service = { name: 'runtime', start: () => runtime.start(), stop: () => runtime.stop() };

@@ -45,7 +45,7 @@ export async function runOrThrow(
   return result.stdout;
 }
 
-/** Programs of this machine. */
+/** Programs of this machine, each a child of this process; {@link launchedCommand} (launcher.ts) is cheaper from a large one. */
 export const systemCommand: Command = {
   run(program, args, options = {}) {
     return new Promise((resolve, reject) => {

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
+import { launchedCommand } from '../../../src/base/launcher.js';
 import { backoffMs } from '../../../src/base/backoff.js';
 import { rfc3339, rfc3339Micro, systemClock } from '../../../src/base/clock.js';
 import { runOrThrow, systemCommand, type CommandError } from '../../../src/base/command.js';
@@ -99,25 +100,29 @@ describe('randomness', () => {
   });
 });
 
-describe('running programs', () => {
-  it('gives code, output and errors, whatever the code', async () => {
-    const result = await systemCommand.run('sh', ['-c', 'cat; echo oops >&2; exit 3'], { input: 'in' });
-    assert.deepEqual(result, { code: 3, stdout: 'in', stderr: 'oops\n' });
-  });
-  it('throws with the program and its words when asked to', async () => {
-    assert.equal(await runOrThrow(systemCommand, 'echo', ['a b']), 'a b\n');
-    await assert.rejects(runOrThrow(systemCommand, 'sh', ['-c', 'echo why >&2; exit 2']), (error: CommandError) => {
-      assert.equal(error.code, 'ERR_COMMAND_FAILED');
-      assert.equal(error.message, 'sh -c echo why >&2; exit 2 ended with 2: why');
-      return true;
+for (const [how, command] of [
+  ['directly', systemCommand],
+  ['through a shell that stays', launchedCommand],
+] as const)
+  describe(`running programs ${how}`, () => {
+    it('gives code, output and errors, whatever the code', async () => {
+      const result = await command.run('sh', ['-c', 'cat; echo oops >&2; exit 3'], { input: 'in' });
+      assert.deepEqual(result, { code: 3, stdout: 'in', stderr: 'oops\n' });
     });
-    await assert.rejects(systemCommand.run('no-such-program', []), { code: 'ENOENT' });
+    it('throws with the program and its words when asked to', async () => {
+      assert.equal(await runOrThrow(command, 'echo', ['a b']), 'a b\n');
+      await assert.rejects(runOrThrow(command, 'sh', ['-c', 'echo why >&2; exit 2']), (error: CommandError) => {
+        assert.equal(error.code, 'ERR_COMMAND_FAILED');
+        assert.equal(error.message, 'sh -c echo why >&2; exit 2 ended with 2: why');
+        return true;
+      });
+      await assert.rejects(command.run('no-such-program', []), { code: 'ENOENT' });
+    });
+    it('kills what takes too long, and does not mind who reads no input', async () => {
+      assert.equal((await command.run('sleep', ['60'], { timeoutMs: 20 })).code, -1);
+      assert.equal((await command.run('true', [], { input: 'x'.repeat(2 ** 20) })).code, 0);
+    });
   });
-  it('kills what takes too long, and does not mind who reads no input', async () => {
-    assert.equal((await systemCommand.run('sleep', ['60'], { timeoutMs: 20 })).code, -1);
-    assert.equal((await systemCommand.run('true', [], { input: 'x'.repeat(2 ** 20) })).code, 0);
-  });
-});
 
 describe('a group of services', () => {
   const journal: string[] = [];
