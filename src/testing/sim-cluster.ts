@@ -239,8 +239,10 @@ export class SimCluster {
   /** Runs virtual time until the promise is settled. */
   async until<T>(promise: Promise<T>, limitMs = 60_000, what = 'a promise'): Promise<T> {
     let settled = false;
-    const done = () => (settled = true);
-    promise.then(done, done);
+    promise.then(
+      () => (settled = true),
+      () => (settled = true),
+    );
     await this.clock.run(() => settled, { limitMs, what: `seed ${this.options.seed}: ${what}` });
     return promise;
   }

@@ -77,7 +77,9 @@ export class SimDisk {
   }
 
   private async *scan(from: string, to: string): AsyncIterable<readonly [string, Uint8Array]> {
-    const entries = [...this.view()].filter(([key]) => key >= from && key < to).toSorted(([a], [b]) => (a < b ? -1 : 1));
+    const entries = [...this.view()]
+      .filter(([key]) => key >= from && key < to)
+      .toSorted(([a], [b]) => (a < b ? -1 : 1));
     for (const entry of entries) yield await Promise.resolve(entry);
   }
 }

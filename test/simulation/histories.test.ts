@@ -5,6 +5,7 @@
 import assert from 'node:assert/strict';
 import { runHistory, type HistoryResult } from './history.js';
 
+const say = (line: string) => process.stdout.write(`${line}\n`);
 const only = process.env['SEED'];
 const count = Number(process.env['HISTORIES'] ?? 500);
 const first = Number(process.env['FIRST'] ?? 1);
@@ -15,10 +16,10 @@ describe('histories of faults', function () {
   if (only !== undefined) {
     it(`seed ${only}`, async () => {
       const result = await runHistory(Number(only), (ms, peer, level, message, fields) =>
-        console.log(`${ms.toFixed(1).padStart(9)} ${peer} ${level} ${message} ${fields ? JSON.stringify(fields) : ''}`),
+        say(`${ms.toFixed(1).padStart(9)} ${peer} ${level} ${message} ${fields ? JSON.stringify(fields) : ''}`),
       );
       const { digest: _, ...shown } = result;
-      console.log(shown);
+      say(JSON.stringify(shown, null, 2));
       assert.deepEqual(result.problems, []);
     });
     return;
@@ -45,7 +46,7 @@ describe('histories of faults', function () {
         );
       }
     }
-    console.log(
+    say(
       `      ${count} histories, ${sum.operations} operations, ${sum.acknowledged} acknowledged; ` +
         `slowest convergence ${slowest.ms.toFixed(0)} ms (seed ${slowest.seed})`,
     );

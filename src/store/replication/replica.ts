@@ -596,7 +596,12 @@ export class Replica implements Service, ObjectStore {
       case 'read-at':
         this.requests.onReadAt(message.n, message.revision);
         return;
-      default:
+      case 'sync-start':
+      case 'sync-digest':
+      case 'sync-differ':
+      case 'sync-offer':
+      case 'sync-more':
+      case 'sync-install':
         this.onSync(from, message);
     }
   }

@@ -6,7 +6,7 @@ import type { Disk, DiskOperation } from '../disk.js';
 import { DiskCorrupt } from '../disk.js';
 import { NO_EPOCH, samePosition, seal, START, unseal, type Epoch, type Frame, type Position } from '../log-entry.js';
 import { decodeRecord, encodeRecord, type ObjectRecord } from '../record.js';
-import { FRAME_RANGE, FrameLog } from './frame-log.js';
+import { FRAME_RANGE, type FrameLog } from './frame-log.js';
 
 const META = 'm/meta';
 const RECORD_PREFIX = 'o/';

@@ -50,7 +50,8 @@ export class SyncClient {
       case 'sync-install':
         this.install(from, message);
         return;
-      default:
+      case 'sync-digest':
+      case 'sync-offer':
         return;
     }
   }

@@ -99,7 +99,9 @@ export class SyncServer {
       case 'sync-more':
         this.sendChunk(peer, session);
         return;
-      default:
+      case 'sync-start':
+      case 'sync-differ':
+      case 'sync-install':
         return;
     }
   }
