@@ -30,6 +30,7 @@ async function run(context: Context): Promise<Figure[]> {
     const runMs = await watch.until('all replicas run', 60_000, (pods) => pods.filter(isRunning).length >= REPLICAS);
     watch.close();
     skeinS.push((runMs - beganMs) / 1000);
+    context.log(`round ${number}: skein ${skeinS.at(-1)?.toFixed(1)} s`);
     await removeDeployment(cluster, 1, 'bench');
     await settle();
     await stopAgents(cluster);
@@ -40,7 +41,7 @@ async function run(context: Context): Promise<Figure[]> {
     swarmS.push(((await swarm.running(2, 'bench', REPLICAS, 90_000)) - beganMs) / 1000);
     await swarm.removeService(1, 'bench');
     await swarm.stop();
-    context.log(`round ${number}: skein ${skeinS.at(-1)?.toFixed(1)} s, Swarm ${swarmS.at(-1)?.toFixed(1)} s`);
+    context.log(`round ${number}: Swarm ${swarmS.at(-1)?.toFixed(1)} s`);
   }
   return [
     {

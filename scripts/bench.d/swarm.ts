@@ -1,6 +1,7 @@
 /** Docker Swarm on the lab's hosts, all of them managers, driven through each engine's API. Services have no network. */
 import { request } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { must } from '../../test/e2e/harness/command.js';
 import type { Lab } from '../../test/e2e/harness/lab.js';
 import { eventually } from '../../test/e2e/harness/wait.js';
 
@@ -21,6 +22,8 @@ interface SwarmNode {
 }
 
 export class Swarm {
+  private image = '';
+
   constructor(
     private readonly lab: Lab,
     private readonly hosts: readonly number[],
@@ -52,6 +55,7 @@ export class Swarm {
   /** Makes the swarm; resolves when all nodes are ready managers. */
   async start(): Promise<void> {
     const [first = 1, ...others] = this.hosts;
+    await this.shareImage(first, others);
     const listen = { ListenAddr: '0.0.0.0:2377' };
     await this.engine(first, 'POST', '/swarm/init', { ...listen, AdvertiseAddr: this.lab.address(first) });
     const { JoinTokens } = await this.engine<{ JoinTokens: { Manager: string } }>(first, 'GET', '/swarm');
@@ -64,6 +68,16 @@ export class Swarm {
       });
     }
     await this.whole(first);
+  }
+
+  /** Gives all hosts the first one's image under its id: one named by id is not looked for in a registry first. */
+  private async shareImage(first: number, others: readonly number[]): Promise<void> {
+    this.image = (await this.engine<{ Id: string }>(first, 'GET', '/images/busybox:skein/json')).Id;
+    const from = this.lab.dockerHost(first);
+    for (const host of others) {
+      const to = this.lab.dockerHost(host);
+      await must('sh', ['-c', `docker -H ${from} save ${this.image} | docker -H ${to} load`]);
+    }
   }
 
   /** Waits until a host sees all nodes as ready managers. */
@@ -95,7 +109,7 @@ export class Swarm {
     const command = ['sh', '-c', 'trap exit TERM; exec sleep 86400'];
     return this.engine(at, 'POST', '/services/create', {
       Name: name,
-      TaskTemplate: { ContainerSpec: { Image: 'busybox:skein', Command: command, StopGracePeriod: 0 } },
+      TaskTemplate: { ContainerSpec: { Image: this.image, Command: command, StopGracePeriod: 0 } },
       Mode: { Replicated: { Replicas: replicas } },
     });
   }
