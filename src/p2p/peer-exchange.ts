@@ -1,7 +1,8 @@
 /**
  * Peers tell each other whom they know, so that everybody who belongs finds everybody else: a new connection is told all
- * known addresses, and everybody is told of a new connection. Only hints: whoever is dialled still has to prove its
- * membership. Bounded by {@link MAX_PEERS} per message; repeated at an interval for what was lost.
+ * known addresses, everybody is told of a new connection, and every peer gossips its own address at an interval, for those
+ * that no neighbour told. Only hints: whoever is dialled still has to prove its membership. Bounded by {@link MAX_PEERS}
+ * per message.
  */
 import { pack, unpack } from 'msgpackr';
 import type { Cancel, Clock } from '../base/clock.js';
@@ -9,6 +10,7 @@ import type { Service } from '../base/lifecycle.js';
 import type { Logger } from '../base/log.js';
 import type { PeerId, PeerInfo, Transport } from './transport.js';
 
+/** The channel between neighbours and the gossip topic. */
 const CHANNEL = 'peers';
 const MAX_PEERS = 1_024;
 const MAX_ADDRESSES = 16;
@@ -29,6 +31,7 @@ export class PeerExchange implements Service {
   start(): Promise<void> {
     this.stops = [
       this.transport.onMessage(CHANNEL, (from, message) => this.receive(from, message)),
+      this.transport.onGossip(CHANNEL, (from, message) => this.receive(from, message)),
       this.transport.subscribe({
         onConnected: (peer) => {
           this.tell(peer.id, this.known(peer.id));
@@ -37,7 +40,7 @@ export class PeerExchange implements Service {
         onDisconnected: () => undefined,
       }),
       this.deps.clock.interval(this.options.intervalMs ?? 10_000, () => {
-        for (const { id } of this.transport.peers()) this.tell(id, this.known(id));
+        if (this.transport.peers().length > 0) this.transport.publish(CHANNEL, pack([hintOf(this.transport.self)]));
       }),
     ];
     return Promise.resolve();
@@ -60,7 +63,7 @@ export class PeerExchange implements Service {
     if (hints.length > 0) this.transport.send(to, CHANNEL, pack(hints));
   }
 
-  private receive(from: PeerId, message: Uint8Array): void {
+  private receive(from: PeerId | undefined, message: Uint8Array): void {
     const hints = readHints(message);
     if (!hints) this.deps.log.warn('dropped a list of peers that could not be read', { from });
     const connected = new Set(this.transport.peers().map(({ id }) => id));
