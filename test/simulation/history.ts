@@ -41,7 +41,7 @@ export async function runHistory(seed: number, onLog?: SimClusterOptions['onLog'
   };
   await cluster.found();
   const observer = new Observer(cluster);
-  const clients = new Clients(cluster, random, 100);
+  const clients = new Clients(cluster, random, 150);
   await cluster.until(clients.prepare(cluster.peers[0] as SimPeer));
   clients.start(3);
   const faultsDone = whole ? crashOneByOne(cluster, random, note) : disturb(cluster, random, note);
