@@ -50,10 +50,10 @@ describe('SimNetwork', () => {
     const { clock, net, at, events } = await network('ab');
     net.partition([[id('a')], [id('b')]]);
     await clock.run(5000);
-    assert.deepEqual(events, []);
+    assert.equal(events.length, 0);
     at('a').hangUp(id('b'));
     await clock.run(5000);
-    assert.deepEqual(events, ['a-b']);
+    assert.equal(events.join(), 'a-b');
     net.heal();
     await clock.run(() => at('a').peers().length === 1 && events.includes('b+a'));
     assert.deepEqual(events, ['a-b', 'b-a', 'a+b', 'b+a']);
