@@ -1,5 +1,6 @@
 /** Real hosts on this machine, by `scripts/lab`: network namespaces, each with a Docker Engine of its own. */
 import { existsSync } from 'node:fs';
+import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { must, run, type Result, type RunOptions } from './command.js';
@@ -16,15 +17,30 @@ export function noHostsReason(): string | undefined {
   return undefined;
 }
 
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 export class Lab {
   readonly name = process.env['SKEIN_E2E_LAB'] ?? 'e2e';
   private readonly env = { SKEIN_LAB: this.name };
+  private readonly ownerFile = `/run/skein-lab/${this.name}/owner`;
   private addresses: readonly string[] = [];
 
-  /** Starts hosts 1 to `count`; what a crashed run of the same name left goes first. */
+  /** Starts hosts 1 to `count`; what a crashed run of the same name left goes first. Rejects while another run has them. */
   async up(count: number): Promise<void> {
+    const owner = Number(await readFile(this.ownerFile, 'utf8').catch(() => '0'));
+    if (owner > 0 && owner !== process.pid && isAlive(owner)) {
+      throw new Error(`process ${owner} uses the lab ${this.name}: set SKEIN_E2E_LAB to another name`);
+    }
     await this.down();
     await must(LAB, ['up', String(count)], { env: this.env, timeoutMs: 120_000 });
+    await writeFile(this.ownerFile, String(process.pid));
     const status = await must(LAB, ['status'], { env: this.env });
     this.addresses = [...status.matchAll(/^h\d+ +(\S+)/gm)].map(([, address]) => address ?? '');
   }
