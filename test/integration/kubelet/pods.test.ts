@@ -1,4 +1,5 @@
 /** The kubelet on a real engine: what kubectl prints of pods, and what containers see. One agent on one host. */
+import './lab-name.js';
 import assert from 'node:assert/strict';
 import { useCluster } from '../../e2e/harness/cluster.js';
 import type { Json } from '../../e2e/harness/api.js';

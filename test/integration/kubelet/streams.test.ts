@@ -1,4 +1,5 @@
 /** exec, cp and logs with kubectls of several ages: SPDY up to 1.29, WebSocket from 1.30. */
+import './lab-name.js';
 import assert from 'node:assert/strict';
 import { useCluster } from '../../e2e/harness/cluster.js';
 import { kubectlOf } from '../../e2e/harness/kubectl.js';

@@ -48,6 +48,7 @@ interface Destination {
 }
 
 const KUBELET_PORT = 10250;
+const MAX_LISTENERS = 30;
 const openPlain = (options: DialOptions) => httpRequest({ ...options, agent: false });
 
 /** Credentials are for this server, and hop-by-hop headers for this connection. */
@@ -97,6 +98,8 @@ export class NodeProxy {
         socket.write(rawHead(answer, 101));
         if (first.length > 0) socket.write(first);
         if (head.length > 0) upstream.write(head);
+        // Two pipelines listen to the end of each side more often than Node's guard against leaks expects.
+        for (const side of [socket, upstream]) side.setMaxListeners(MAX_LISTENERS);
         pipeline(socket, upstream, () => upstream.destroy());
         pipeline(upstream, socket, () => {
           socket.destroy();
