@@ -18,7 +18,7 @@ import { ImageManager } from '../node/images/image-manager.js';
 import { ImageServer } from '../node/images/image-server.js';
 import { HttpPeerImages, STATUS_PATH } from '../node/images/peer-images.js';
 import { Kubelet } from '../node/kubelet/kubelet.js';
-import { NodeRegistration } from '../node/kubelet/node-registration.js';
+import { NodeRegistration, type MachineFacts } from '../node/kubelet/node-registration.js';
 import { KubeletServer } from '../node/kubelet/server/kubelet-server.js';
 import { NodeNetwork } from '../node/network/network.js';
 import { createProxy } from '../node/proxy/proxy.js';
@@ -121,7 +121,7 @@ export async function createNode(deps: NodeDeps, settings: NodeSettings): Promis
   });
   const imageServer = new ImageServer(runtime, deps.log);
   const server = new KubeletServer(
-    { ...deps, pods: kubelet, runtime, nodeName },
+    { ...deps, pods: kubelet, runtime, nodeName, machineSpec: () => machineSpec(machine) },
     {
       host: address,
       port: config.kubeletPort,
@@ -160,6 +160,15 @@ export async function createNode(deps: NodeDeps, settings: NodeSettings): Promis
     importImage: (archive) => images.importArchive(archive),
   };
 }
+
+/** cAdvisor's MachineInfo, as `/spec` shows it. */
+const machineSpec = (machine: MachineFacts) => ({
+  num_cores: machine.cpus,
+  memory_capacity: machine.memoryBytes,
+  machine_id: machine.machineId,
+  system_uuid: machine.systemUuid,
+  boot_id: machine.bootId,
+});
 
 const usesPodNetwork = (config: AgentConfig) => config.runtime === 'docker';
 
