@@ -13,7 +13,7 @@
  * the other in (`compareComponents`), object by object (`sync-server.ts`). A peer only ever obeys the highest epoch it
  * promised, and the promise is on disk before it is given.
  */
-import type { Cancel, Clock } from '../../base/clock.js';
+import type { Clock } from '../../base/clock.js';
 import type { Service } from '../../base/lifecycle.js';
 import { errorText, type Logger } from '../../base/log.js';
 import type { Metrics } from '../../base/metrics.js';
@@ -21,23 +21,17 @@ import type { Random } from '../../base/random.js';
 import type { KubeObject } from '../../api/object.js';
 import type { Disk } from '../disk.js';
 import type { KindPolicies } from '../kind-policy.js';
-import {
-  compareEpochs,
-  comparePositions,
-  NO_EPOCH,
-  sameEpoch,
-  samePosition,
-  type Epoch,
-  type Position,
-} from '../log-entry.js';
+import { compareEpochs, NO_EPOCH, sameEpoch, samePosition, type Epoch, type Position } from '../log-entry.js';
 import type { ObjectKey, ObjectStore, Revision, StoreWatcher, WriteExecutor, WriteReply } from '../object-store.js';
 import { keyString } from '../object-store.js';
 import { StampClock } from '../stamp.js';
+import { Candidacy } from './candidacy.js';
 import type { MergeReport, PeerNetwork, ReplicaContext, ReplicaOptions } from './context.js';
 import { decodeMessage, encodeMessage, type Message, type SyncMessage } from './messages.js';
-import { Reign, type Answer, type ReignEvents } from './reign.js';
+import { Reign, type ReignEvents } from './reign.js';
+import { ServiceDesk } from './service-desk.js';
 import { ReplicaState, type StateLimits } from './replica-state.js';
-import { bodyOf, Requests } from './requests.js';
+import { Requests } from './requests.js';
 import { readFrame, ReplicaStorage } from './storage.js';
 import { SyncClient } from './sync-client.js';
 import { SyncServer } from './sync-server.js';
@@ -79,17 +73,6 @@ export interface ReplicaListener {
   onFailure?(error: unknown): void;
 }
 
-interface Candidacy {
-  readonly epoch: Epoch;
-  readonly component: Component | null;
-  readonly promises: Map<string, Position>;
-  readonly refusals: Map<string, { why: string; promised: Epoch; leader: string }>;
-  readonly asked: readonly string[];
-  readonly cancel: Cancel;
-  /** The candidate's own promise is on disk. */
-  ready: boolean;
-}
-
 /** How often a candidate asks peers again that still believe in the old sequencer, and how long it waits between. */
 const STUBBORN_RETRIES = 10;
 const STUBBORN_MS = 20;
@@ -101,6 +84,7 @@ export class Replica implements Service, ObjectStore {
   private readonly storage: ReplicaStorage;
   private readonly requests: Requests;
   private readonly syncClient: SyncClient;
+  private readonly desk: ServiceDesk;
   private readonly listeners: ReplicaListener[] = [];
   private readonly peerStates = new Map<string, PeerState>();
   private readonly invited = new Map<string, number>();
@@ -152,6 +136,7 @@ export class Replica implements Service, ObjectStore {
       onMerge: (report) => this.listeners.forEach((listener) => listener.onMerge?.(report)),
     };
     this.requests = new Requests(this.context, { reign: () => this.reign, leader: () => this.leader });
+    this.desk = new ServiceDesk(this.context, () => this.reign);
     this.syncClient = new SyncClient(
       this.context,
       () => this.formerVoters.flatMap((peer) => network.nameOf(peer) ?? []),
@@ -318,15 +303,8 @@ export class Replica implements Service, ObjectStore {
     const epoch = nextEpoch(this.context.self, this.promised, this.highestSeen);
     const asked = this.context.alive().filter((peer) => peer !== this.context.self);
     this.mode = 'candidate';
-    const candidacy: Candidacy = {
-      epoch,
-      component,
-      promises: new Map(),
-      refusals: new Map(),
-      asked,
-      cancel: this.deps.clock.timer(this.settings.gatherMs, () => this.concludeCandidacy(candidacy)),
-      ready: false,
-    };
+    const cancel = this.deps.clock.timer(this.settings.gatherMs, () => this.concludeCandidacy(candidacy));
+    const candidacy = new Candidacy(epoch, component, asked, cancel);
     this.candidacy = candidacy;
     this.promise(epoch).then(
       () => {
@@ -350,13 +328,7 @@ export class Replica implements Service, ObjectStore {
   }
 
   private checkCandidacy(): void {
-    const { candidacy } = this;
-    if (!candidacy) return;
-    const alive = this.context.alive();
-    const open = candidacy.asked.filter(
-      (peer) => alive.includes(peer) && !candidacy.promises.has(peer) && !candidacy.refusals.has(peer),
-    );
-    if (open.length === 0 && candidacy.ready) this.concludeCandidacy(candidacy);
+    if (this.candidacy?.isComplete(this.context.alive())) this.concludeCandidacy(this.candidacy);
   }
 
   private concludeCandidacy(candidacy: Candidacy): void {
@@ -366,30 +338,33 @@ export class Replica implements Service, ObjectStore {
       this.becomeIdle('the disk is slow');
       return;
     }
-    const alive = this.context.alive();
-    const refusals = [...candidacy.refusals].filter(([peer]) => alive.includes(peer)).map(([, refusal]) => refusal);
-    const overtaken = refusals.some(({ why }) => why === 'promised');
-    const led = refusals.some(({ why, leader }) => why !== 'promised' && alive.includes(leader));
-    const stubborn = refusals.some(({ why, leader }) => why !== 'promised' && !alive.includes(leader));
-    if (overtaken || led || (stubborn && this.stubborn < STUBBORN_RETRIES)) {
-      this.stubborn = stubborn ? this.stubborn + 1 : 0;
-      // Not all at once again: the others may be trying as well.
-      const jitter = this.context.random.int(this.settings.successionMs);
-      const delay = led ? this.settings.inviteMs / 4 : overtaken ? jitter : STUBBORN_MS + jitter / 4;
-      this.becomeIdle('others object', delay);
-      return;
+    const patient = this.stubborn < STUBBORN_RETRIES;
+    const outcome = candidacy.outcome(this.context.alive(), this.state.head, patient);
+    this.stubborn = outcome.type === 'refused' && outcome.why === 'stubborn' ? this.stubborn + 1 : 0;
+    switch (outcome.type) {
+      case 'refused':
+        this.becomeIdle('others object', this.waitAfterRefusal(outcome.why));
+        return;
+      case 'yield':
+        this.context.send(outcome.to, { t: 'stand', epoch: candidacy.epoch });
+        this.becomeIdle('another log is fuller', this.settings.gatherMs);
+        return;
+      case 'lead':
+        this.lead(candidacy.epoch, outcome.heads, candidacy.component !== null);
     }
-    this.stubborn = 0;
-    const fuller = [...candidacy.promises]
-      .filter(([peer, head]) => alive.includes(peer) && comparePositions(head, this.state.head) > 0)
-      .toSorted(([, a], [, b]) => comparePositions(b, a))[0];
-    if (fuller && !candidacy.component) {
-      this.context.send(fuller[0], { t: 'stand', epoch: candidacy.epoch });
-      this.becomeIdle('another log is fuller', this.settings.gatherMs);
-      return;
+  }
+
+  /** Milliseconds. Not all at once again: the others may be trying as well. */
+  private waitAfterRefusal(why: 'led' | 'overtaken' | 'stubborn'): number {
+    const jitter = this.context.random.int(this.settings.successionMs);
+    switch (why) {
+      case 'led':
+        return this.settings.inviteMs / 4;
+      case 'overtaken':
+        return jitter;
+      case 'stubborn':
+        return STUBBORN_MS + jitter / 4;
     }
-    const heads = new Map([...candidacy.promises].filter(([peer]) => alive.includes(peer)));
-    this.lead(candidacy.epoch, heads, candidacy.component !== null);
   }
 
   private lead(epoch: Epoch, heads: ReadonlyMap<string, Position>, takesIn: boolean): void {
@@ -585,13 +560,13 @@ export class Replica implements Service, ObjectStore {
         if (this.follows(from, message.epoch) && this.onLine) this.state.commitUpTo(message.revision);
         return;
       case 'write':
-        this.onForwarded(from, message);
+        this.desk.onWrite(from, message);
         return;
       case 'reply':
         this.requests.onReply(message.id, message.reply, message.bodyOf, message.revision);
         return;
       case 'read':
-        this.onRead(from, message.n);
+        this.desk.onRead(from, message.n);
         return;
       case 'read-at':
         this.requests.onReadAt(message.n, message.revision);
@@ -663,7 +638,7 @@ export class Replica implements Service, ObjectStore {
       return;
     }
     if (!this.candidacy || !sameEpoch(this.candidacy.epoch, epoch)) return;
-    this.candidacy.promises.set(from, head);
+    this.candidacy.promised(from, head);
     this.checkCandidacy();
   }
 
@@ -671,7 +646,7 @@ export class Replica implements Service, ObjectStore {
     this.peerStates.set(from, message.state);
     this.see(message.promised);
     if (this.candidacy && sameEpoch(this.candidacy.epoch, message.epoch)) {
-      this.candidacy.refusals.set(from, { why: message.why, promised: message.promised, leader: message.state.leader });
+      this.candidacy.refused(from, { why: message.why, leader: message.state.leader });
       this.checkCandidacy();
       return;
     }
@@ -776,37 +751,6 @@ export class Replica implements Service, ObjectStore {
         if (this.mode === 'following' && this.following === from) this.syncClient.onMessage(from, message);
         return;
     }
-  }
-
-  private onForwarded(from: string, { id, request, full }: Message & { t: 'write' }): void {
-    const refuse = () => this.context.send(from, { t: 'reply', id, reply: null, bodyOf: null, revision: 0 });
-    if (!this.reign) {
-      refuse();
-      return;
-    }
-    this.reign.submit(id, request).then((answer) => this.reply(from, id, answer, full), refuse);
-  }
-
-  /** A voter gets the body from its own log; to others it is sent. */
-  private reply(to: string, id: string, answer: Answer, full: boolean): void {
-    const inLog = !full && answer.bodyOf !== null && this.reign?.view.voters.includes(to) === true;
-    const body = inLog ? null : bodyOf(answer, this.state);
-    this.context.send(to, {
-      t: 'reply',
-      id,
-      reply: { ...answer.reply, body },
-      bodyOf: inLog ? answer.bodyOf : null,
-      revision: answer.revision,
-    });
-  }
-
-  private onRead(from: string, n: number): void {
-    const refuse = () => this.context.send(from, { t: 'read-at', n, revision: null });
-    if (!this.reign) {
-      refuse();
-      return;
-    }
-    this.reign.readRevision().then((revision) => this.context.send(from, { t: 'read-at', n, revision }), refuse);
   }
 
   // ---- telling others
