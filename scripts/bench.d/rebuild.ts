@@ -54,22 +54,25 @@ async function skeinRound(context: Context, cluster: Cluster): Promise<Rebuilt> 
   const names = survivors.map((host) => `h${host}`);
   const beganMs = performance.now();
   const cutAtMs = Date.now();
-  await cluster.lab.cut(dead);
+  let notes: Promise<readonly GetNote[]> | undefined;
   try {
+    await cluster.lab.cut(dead);
     const readyMs = await watch.until('all replicas are ready on the survivors', PROGRESS_MS, (pods) => {
       return pods.filter((pod) => isReady(pod) && names.includes(pod.spec.nodeName ?? '')).length >= REPLICAS;
     });
     await sleep(2_000);
-    const failures = failuresAfter(await load.stop(), cutAtMs);
+    notes = load.stop();
+    const failures = failuresAfter(await notes, cutAtMs);
+    context.log(`skein: ready after ${((readyMs - beganMs) / 1000).toFixed(1)} s, ${failures.length} requests failed`);
     return { allReadyS: (readyMs - beganMs) / 1000, lastFailureS: Math.max(0, ...failures), failed: failures.length };
   } finally {
     watch.close();
-    await load.stop().catch(() => undefined);
+    notes ??= load.stop();
+    await notes;
     await cluster.lab.heal(dead);
     await startAgents(cluster);
     await api.call('DELETE', '/api/v1/namespaces/default/services/web');
     await removeDeployment(cluster, from, 'web');
-    context.log('healed');
   }
 }
 
