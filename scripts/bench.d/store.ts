@@ -28,7 +28,7 @@ const PODS = 10_000;
 const IN_FLIGHT = 64;
 
 /** A disk that forgets everything, at once. */
-const noDisk: Disk = {
+const nothing = {
   open: () => Promise.resolve(),
   get: () => Promise.resolve(undefined),
   // eslint-disable-next-line require-yield
@@ -37,7 +37,9 @@ const noDisk: Disk = {
   },
   write: () => Promise.resolve(),
   close: () => Promise.resolve(),
+  setAside: () => Promise.resolve(''),
 };
+const noDisk: Disk = nothing;
 
 const alone: PeerNetwork = {
   self: 'alone',
