@@ -15,9 +15,11 @@ export interface Disk {
   write(operations: readonly DiskOperation[], options: { readonly sync: boolean }): Promise<void>;
   /** Waits for what is under way. */
   close(): Promise<void>;
+  /** Moves all of it away, as it is, and says where to; `open` then begins with an empty disk. For damaged data. */
+  setAside(): Promise<string>;
 }
 
-/** The store on disk cannot be opened or read. `aside` names where it was put, if it was. */
+/** The store on disk cannot be opened or read. */
 export class DiskCorrupt extends Error {
   readonly code = 'ERR_DISK_CORRUPT';
 }

@@ -1,4 +1,6 @@
 /** {@link Disk} on classic-level (LevelDB): crash-safe by its write-ahead log, checksummed blocks. */
+import { existsSync } from 'node:fs';
+import { rename } from 'node:fs/promises';
 import { ClassicLevel } from 'classic-level';
 import { deferred, type Deferred } from '../base/deferred.js';
 import { DiskCorrupt, type Disk, type DiskOperation } from './disk.js';
@@ -55,6 +57,16 @@ export class LevelDisk implements Disk {
   async close(): Promise<void> {
     await this.writing;
     await this.db.close();
+  }
+
+  async setAside(): Promise<string> {
+    if (this.db.status !== 'closed') await this.close();
+    for (let n = 1; ; n++) {
+      const aside = `${this.path}.damaged-${n}`;
+      if (existsSync(aside)) continue;
+      await rename(this.path, aside);
+      return aside;
+    }
   }
 
   private async drain(): Promise<void> {

@@ -50,6 +50,11 @@ export class SimDisk {
         return queue;
       },
       close: () => queue.then(() => this.sync()),
+      setAside: () => {
+        this.durable = new Map();
+        this.cached = [];
+        return Promise.resolve('the bin');
+      },
     };
   }
 
@@ -63,6 +68,18 @@ export class SimDisk {
   /** All writes fail from now on (a full or broken disk); `undefined` repairs it. */
   fail(error: Error | undefined): void {
     this.broken = error;
+  }
+
+  /** Flips a bit in the middle of every value, as a medium may. */
+  damage(): void {
+    this.durable = new Map(
+      [...this.durable].map(([key, value]) => {
+        const copy = new Uint8Array(value);
+        const middle = copy.length >> 1;
+        copy[middle] = (copy[middle] ?? 0) ^ 1;
+        return [key, copy];
+      }),
+    );
   }
 
   private sync(): void {

@@ -261,6 +261,19 @@ describe('a cluster of replicas', function () {
     assert.deepEqual(scenario.names(broken), ['x', 'y']);
   });
 
+  it('sets damaged data aside and gets everything back from the others', async () => {
+    const scenario = await Scenario.of(3);
+    await scenario.create(scenario.leader, 'x');
+    const damaged = scenario.others[0] as SimPeer;
+    await scenario.settled();
+    damaged.crash();
+    damaged.disk.damage();
+    await scenario.create(scenario.leader, 'y');
+    await scenario.cluster.until(damaged.start());
+    await scenario.settled();
+    assert.deepEqual(scenario.names(damaged), ['x', 'y']);
+  });
+
   it('keeps the order of a role: sticky holders, a higher epoch with each takeover', async () => {
     const scenario = await Scenario.of(3);
     const before = scenario.leader.replica.view?.roles;

@@ -19,7 +19,7 @@ import { errorText, type Logger } from '../../base/log.js';
 import type { Metrics } from '../../base/metrics.js';
 import type { Random } from '../../base/random.js';
 import type { KubeObject } from '../../api/object.js';
-import type { Disk } from '../disk.js';
+import { DiskCorrupt, type Disk } from '../disk.js';
 import type { KindPolicies } from '../kind-policy.js';
 import { compareEpochs, NO_EPOCH, sameEpoch, samePosition, type Epoch, type Position } from '../log-entry.js';
 import type { ObjectKey, ObjectStore, Revision, StoreWatcher, WriteExecutor, WriteReply } from '../object-store.js';
@@ -148,8 +148,7 @@ export class Replica implements Service, ObjectStore {
   // ---- Service
 
   async start(): Promise<void> {
-    await this.deps.disk.open();
-    const { fresh } = await this.state.load();
+    const { fresh } = await this.load();
     this.promised = this.storage.current.promised;
     this.highestSeen = this.promised;
     if (!fresh && this.storage.current.peers.length > 0) this.mayFound = true;
@@ -165,6 +164,25 @@ export class Replica implements Service, ObjectStore {
     ];
     this.broadcastState();
     this.evaluate();
+  }
+
+  /** Damaged data is set aside, never served: this peer then starts empty, and the others give it everything. */
+  private async load(): Promise<{ readonly fresh: boolean }> {
+    const { disk, log } = this.deps;
+    try {
+      await disk.open();
+      return await this.state.load();
+    } catch (error) {
+      if (!(error instanceof DiskCorrupt)) throw error;
+      const aside = await disk.setAside();
+      log.error('the store is damaged and was set aside; waiting for the other peers to rebuild it', {
+        aside,
+        error: errorText(error),
+      });
+      this.mayFound = false;
+      await disk.open();
+      return this.state.load();
+    }
   }
 
   async stop(): Promise<void> {

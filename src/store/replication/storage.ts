@@ -30,8 +30,15 @@ export interface LoadedState {
   readonly fresh: boolean;
 }
 
+const NO_META: StoredMeta = Object.freeze({ promised: NO_EPOCH, base: START, applied: START, peers: [] });
+
+/** The store was written by another version. */
+export class WrongFormat extends Error {
+  readonly code = 'ERR_STORE_FORMAT';
+}
+
 export class ReplicaStorage {
-  private meta: StoredMeta = { promised: NO_EPOCH, base: START, applied: START, peers: [] };
+  private meta: StoredMeta = NO_META;
 
   constructor(
     private readonly disk: Disk,
@@ -46,15 +53,21 @@ export class ReplicaStorage {
   async load(log: FrameLog): Promise<LoadedState> {
     try {
       const raw = await this.disk.get(META);
-      if (!raw) return { meta: this.meta, records: [], fresh: true };
+      if (!raw) {
+        this.meta = NO_META;
+        log.reset(START);
+        return { meta: NO_META, records: [], fresh: true };
+      }
       const { format, ...meta } = unseal(raw) as StoredMeta & { format: number };
-      if (format !== FORMAT) throw new Error(`the store has format ${format}, this version reads ${FORMAT}`);
+      if (format !== FORMAT) throw new WrongFormat(`the store has format ${format}, this version reads ${FORMAT}`);
       this.meta = meta;
       const records: ObjectRecord[] = [];
       for await (const [, bytes] of this.disk.scan(RECORD_PREFIX, RECORD_END)) records.push(decodeRecord(bytes));
       await this.loadFrames(log);
       return { meta, records, fresh: false };
     } catch (error) {
+      // Not damage: another version's, and whole.
+      if (error instanceof WrongFormat) throw error;
       throw new DiskCorrupt(error instanceof Error ? error.message : String(error), { cause: error });
     }
   }

@@ -422,6 +422,12 @@ describe('the disk on LevelDB', () => {
     const manifest = (await readdir(path)).find((name) => name.startsWith('MANIFEST')) as string;
     await truncate(join(path, manifest), 3);
     await writeFile(join(path, 'CURRENT'), `${manifest}\n`);
-    await assert.rejects(new LevelDisk(path).open(), DiskCorrupt);
+    const damaged = new LevelDisk(path);
+    await assert.rejects(damaged.open(), DiskCorrupt);
+    const aside = await damaged.setAside();
+    assert.ok((await readdir(aside)).includes(manifest), 'nothing of it is thrown away');
+    await damaged.open();
+    assert.equal(await damaged.get('a'), undefined);
+    await damaged.close();
   });
 });
