@@ -38,7 +38,6 @@ const nothing = {
   write: () => Promise.resolve(),
   close: () => Promise.resolve(),
   setAside: () => Promise.resolve('nowhere'),
-  setAside: () => Promise.resolve(''),
 };
 const noDisk: Disk = nothing;
 
