@@ -1,4 +1,5 @@
 /** Who this machine is: found a cluster, join one, or come back. */
+import { existsSync } from 'node:fs';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join as joinPath } from 'node:path';
 import type { Clock } from '../base/clock.js';
@@ -21,6 +22,9 @@ export interface Enrolment {
   /** An empty store may found the state: false for a peer that joined and has not caught up. */
   readonly founded: boolean;
 }
+
+/** Marks the data directory of the machine that founded the cluster: the only one whose empty store is the cluster's. */
+const FOUNDER_FILE = 'founder';
 
 interface Deps {
   readonly clock: Clock;
@@ -76,7 +80,7 @@ async function comeBack(deps: Deps, config: AgentConfig, identity: NodeIdentity,
     serviceIp: kubernetesIp(identity.serviceCidr),
   });
   const ca = await ClusterCa.load(deps, renewed.caCertPem, renewed.caKeyPem);
-  return { identity: renewed, ca, peers: [], founded: true };
+  return { identity: renewed, ca, peers: [], founded: existsSync(joinPath(config.dataDir, FOUNDER_FILE)) };
 }
 
 async function finish(
@@ -86,6 +90,7 @@ async function finish(
   peers: Enrolment['peers'],
   founded: boolean,
 ): Promise<Enrolment> {
+  if (founded) await writeFile(joinPath(config.dataDir, FOUNDER_FILE), `${identity.clusterId}\n`, { mode: 0o600 });
   await saveIdentity(config.dataDir, identity);
   const ca = await ClusterCa.load(deps, identity.caCertPem, identity.caKeyPem);
   return { identity, ca, peers, founded };

@@ -12,6 +12,7 @@ import type { RoleHolder, View } from '../store/replication/view.js';
 
 const NAMESPACE = 'kube-system';
 const LEASE_SECONDS = 15;
+const RETRY_MS = 500;
 
 export class RoleLeases {
   /** Start and stop it with the agent. */
@@ -44,7 +45,7 @@ export class RoleLeases {
     const term = this.roles[role];
     if (!term || !this.options.isSequencer()) return;
     const holderIdentity = this.options.nameOf(term.holder);
-    if (holderIdentity === undefined) return { requeueAfterMs: 500 };
+    if (holderIdentity === undefined) return { requeueAfterMs: RETRY_MS };
     const name = `skein-${role}`;
     const now = rfc3339Micro(this.deps.clock.nowMs());
     const spec = {
@@ -56,12 +57,20 @@ export class RoleLeases {
     };
     const present = await this.read(name);
     if (!present) {
-      // The namespace is made by the controllers; until then the error only means a retry.
-      await this.deps.client.create<Lease>(LEASES, { metadata: { name, namespace: NAMESPACE }, spec });
-      return;
+      return this.create({ metadata: { name, namespace: NAMESPACE }, spec });
     }
     if (present.spec?.holderIdentity === holderIdentity && present.spec.leaseTransitions === term.epoch) return;
     await this.deps.client.update<Lease>(LEASES, { ...present, spec });
+  }
+
+  private async create(lease: Lease): Promise<{ requeueAfterMs: number } | void> {
+    try {
+      await this.deps.client.create<Lease>(LEASES, lease);
+    } catch (error) {
+      // The controllers are about to make the namespace of a new cluster.
+      if (isNotFound(error)) return { requeueAfterMs: RETRY_MS };
+      throw error;
+    }
   }
 
   private async read(name: string): Promise<Lease | undefined> {
