@@ -63,7 +63,6 @@ async function skeinRound(context: Context, cluster: Cluster): Promise<Rebuilt> 
     await sleep(2_000);
     notes = load.stop();
     const failures = failuresAfter(await notes, cutAtMs);
-    context.log(`skein: ready after ${((readyMs - beganMs) / 1000).toFixed(1)} s, ${failures.length} requests failed`);
     return { allReadyS: (readyMs - beganMs) / 1000, lastFailureS: Math.max(0, ...failures), failed: failures.length };
   } finally {
     watch.close();
