@@ -34,7 +34,7 @@ function failuresAfter(notes: readonly GetNote[], cutAtMs: number): number[] {
     .map(({ atMs }) => (atMs - cutAtMs) / 1000);
 }
 
-async function skeinRound(context: Context, cluster: Cluster): Promise<Rebuilt> {
+async function skeinRound(cluster: Cluster): Promise<Rebuilt> {
   const dead = await cluster.holder('api', 1);
   const survivors = HOSTS.filter((host) => host !== dead);
   const [from = 1] = survivors;
@@ -98,7 +98,7 @@ async function run(context: Context): Promise<Figure[]> {
   const cluster = await openCluster(context);
   const mine: Rebuilt[] = [];
   for (let number = 1; number <= context.rounds; number++) {
-    const one = await skeinRound(context, cluster);
+    const one = await skeinRound(cluster);
     mine.push(one);
     context.log(
       `skein: ready after ${one.allReadyS.toFixed(1)} s, last failure ${one.lastFailureS.toFixed(1)} s (${one.failed})`,
