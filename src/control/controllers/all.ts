@@ -10,6 +10,7 @@ import type { ControllerEnvironment, SharedDeps } from './deps.js';
 import { endpointsController, type EndpointsOptions } from './endpoints/controller.js';
 import { endpointSliceController, type EndpointSliceOptions } from './endpointslice/controller.js';
 import { endpointsMirroringController } from './endpointslice/mirroring.js';
+import { eventTtlController, type EventTtlOptions } from './eventttl/controller.js';
 import { EventRecorder, type EventRecorderOptions } from './event-recorder.js';
 import { garbageCollector } from './garbagecollector/controller.js';
 import { InformerSet } from './informer-set.js';
@@ -35,6 +36,7 @@ export interface ControllersOptions extends BootstrapOptions, ServiceAccountOpti
   readonly nodeLifecycle?: NodeLifecycleOptions;
   readonly taintEviction?: TaintEvictionOptions;
   readonly podGc?: PodGcOptions;
+  readonly eventTtl?: EventTtlOptions;
   readonly events?: EventRecorderOptions;
 }
 
@@ -80,6 +82,7 @@ function assemble(environment: ControllerEnvironment, options: ControllersOption
     }),
     garbageCollector(deps, { resources: options.deletableResources() }),
     podGcController(deps, options.podGc),
+    eventTtlController(deps, options.eventTtl),
   ];
   // Informers last to start: their first events find every handler in place. First to stop, so that nothing wakes any more.
   return new ServiceGroup('controllers', [events, ...controllers, informers], log);
