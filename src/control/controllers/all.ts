@@ -6,12 +6,11 @@ import { ServiceGroup, type Service } from '../../base/lifecycle.js';
 import type { ResourceRef } from '../../api/resource.js';
 import { bootstrapController, type BootstrapOptions } from './bootstrap/controller.js';
 import { deploymentController, type DeploymentOptions } from './deployment/controller.js';
-import type { ControllerEnvironment, SharedDeps } from './deps.js';
+import { eventRecorders, type ControllerEnvironment, type SharedDeps } from './deps.js';
 import { endpointsController, type EndpointsOptions } from './endpoints/controller.js';
 import { endpointSliceController, type EndpointSliceOptions } from './endpointslice/controller.js';
 import { endpointsMirroringController } from './endpointslice/mirroring.js';
 import { eventTtlController, type EventTtlOptions } from './eventttl/controller.js';
-import { EventRecorder, type EventRecorderOptions } from './event-recorder.js';
 import { garbageCollector } from './garbagecollector/controller.js';
 import { InformerSet } from './informer-set.js';
 import { namespaceController } from './namespace/controller.js';
@@ -37,7 +36,6 @@ export interface ControllersOptions extends BootstrapOptions, ServiceAccountOpti
   readonly taintEviction?: TaintEvictionOptions;
   readonly podGc?: PodGcOptions;
   readonly eventTtl?: EventTtlOptions;
-  readonly events?: EventRecorderOptions;
 }
 
 export function createControllers(environment: ControllerEnvironment, options: ControllersOptions): Service {
@@ -65,8 +63,7 @@ export function createControllers(environment: ControllerEnvironment, options: C
 function assemble(environment: ControllerEnvironment, options: ControllersOptions): ServiceGroup {
   const log = environment.log.child({ component: 'controllers' });
   const informers = new InformerSet({ ...environment, log });
-  const events = new EventRecorder({ ...environment, log }, options.events);
-  const deps: SharedDeps = { ...environment, log, informers, events };
+  const deps: SharedDeps = { ...environment, log, informers, events: eventRecorders({ ...environment, log }) };
   const controllers: Service[] = [
     bootstrapController(deps, options),
     serviceAccountController(deps, options),
@@ -85,5 +82,5 @@ function assemble(environment: ControllerEnvironment, options: ControllersOption
     eventTtlController(deps, options.eventTtl),
   ];
   // Informers last to start: their first events find every handler in place. First to stop, so that nothing wakes any more.
-  return new ServiceGroup('controllers', [events, ...controllers, informers], log);
+  return new ServiceGroup('controllers', [...controllers, informers], log);
 }

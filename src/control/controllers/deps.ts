@@ -4,7 +4,7 @@ import type { Logger } from '../../base/log.js';
 import type { Metrics } from '../../base/metrics.js';
 import type { Random } from '../../base/random.js';
 import type { Client } from '../../client/client.js';
-import type { EventRecorder } from './event-recorder.js';
+import { createEventRecorder, type EventRecorder } from '../../client/event-recorder.js';
 import type { InformerSet } from './informer-set.js';
 
 /** What comes from outside the controllers. */
@@ -19,5 +19,16 @@ export interface ControllerEnvironment {
 /** What the controllers of one start share. */
 export interface SharedDeps extends ControllerEnvironment {
   readonly informers: InformerSet;
-  readonly events: EventRecorder;
+  /** Records Events as one component, e.g. `replicaset-controller`. The same recorder for the same name. */
+  events(component: string): EventRecorder;
+}
+
+/** One recorder a component, made when first asked for. */
+export function eventRecorders(environment: ControllerEnvironment): (component: string) => EventRecorder {
+  const made = new Map<string, EventRecorder>();
+  return (component) => {
+    let recorder = made.get(component);
+    if (!recorder) made.set(component, (recorder = createEventRecorder(environment, { component })));
+    return recorder;
+  };
 }

@@ -195,12 +195,7 @@ class DeploymentReconciler {
 
   private scaled(deployment: Deployment, replicaSet: ReplicaSet, from: number, to: number): void {
     const verb = to > from ? 'up' : 'down';
-    this.deps.events.record({
-      object: deployment,
-      type: 'Normal',
-      reason: 'ScalingReplicaSet',
-      message: `Scaled ${verb} replica set ${replicaSet.metadata.name} from ${from} to ${to}`,
-      component: 'deployment-controller',
-    });
+    const message = `Scaled ${verb} replica set ${replicaSet.metadata.name} from ${from} to ${to}`;
+    this.deps.events('deployment-controller').event(deployment, 'Normal', 'ScalingReplicaSet', message);
   }
 }

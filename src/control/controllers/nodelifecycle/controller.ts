@@ -74,13 +74,8 @@ export function nodeLifecycleController(
     const status = unknownStatus(node, nowMs);
     if (!status) return node;
     const updated = await client.updateStatus<Node>(NODES, { ...node, status });
-    deps.events.record({
-      object: updated,
-      type: 'Normal',
-      reason: 'NodeNotReady',
-      message: `Node ${node.metadata.name} status is now: NodeNotReady`,
-      component: 'node-controller',
-    });
+    const message = `Node ${node.metadata.name} status is now: NodeNotReady`;
+    deps.events('node-controller').event(updated, 'Normal', 'NodeNotReady', message);
     return updated;
   }
 

@@ -113,13 +113,7 @@ export function taintEvictionController(
   }
 
   function event(pod: Pod, message: string): void {
-    deps.events.record({
-      object: pod,
-      type: 'Normal',
-      reason: 'TaintManagerEviction',
-      message,
-      component: 'taint-eviction-controller',
-    });
+    deps.events('taint-eviction-controller').event(pod, 'Normal', 'TaintManagerEviction', message);
   }
   return listening(controller, () => liveness.onChange(wakeNode));
 }

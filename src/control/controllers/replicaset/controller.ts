@@ -219,7 +219,7 @@ class ReplicaSetReconciler {
   }
 
   private event(object: ReplicaSet, type: 'Normal' | 'Warning', reason: string, message: string): void {
-    this.deps.events.record({ object, type, reason, message, component: COMPONENT });
+    this.deps.events(COMPONENT).event(object, type, reason, message);
   }
 }
 

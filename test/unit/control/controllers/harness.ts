@@ -7,8 +7,7 @@ import { rfc3339 } from '../../../../src/base/clock.js';
 import { PODS } from '../../../../src/api/resource.js';
 import type { Deployment, ReplicaSet } from '../../../../src/api/types/apps-v1.js';
 import type { Pod } from '../../../../src/api/types/core-v1.js';
-import type { SharedDeps } from '../../../../src/control/controllers/deps.js';
-import { EventRecorder } from '../../../../src/control/controllers/event-recorder.js';
+import { eventRecorders, type SharedDeps } from '../../../../src/control/controllers/deps.js';
 import { InformerSet } from '../../../../src/control/controllers/informer-set.js';
 import { ManualClock } from '../../../../src/testing/manual-clock.js';
 import { MemoryClient } from '../../../../src/testing/memory-client.js';
@@ -26,14 +25,13 @@ export function harness(seed = 1, client?: MemoryClient, clock = new ManualClock
   const memory = client ?? new MemoryClient({ clock, random });
   const environment = { client: memory, clock, random, log: silentLogger, metrics: noMetrics };
   const informers = new InformerSet(environment);
-  const events = new EventRecorder(environment);
   const running: Service[] = [];
   return {
     ...environment,
     informers,
-    events,
+    events: eventRecorders(environment),
     async run(...controllers) {
-      for (const service of [events, informers, ...controllers]) {
+      for (const service of [informers, ...controllers]) {
         await service.start();
         running.push(service);
       }
