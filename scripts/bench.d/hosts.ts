@@ -11,6 +11,8 @@ export const HOSTS = [1, 2, 3] as const;
 /** Hosts with a skein cluster on them, gone when the benchmark ends. */
 export async function openCluster(context: Context): Promise<Cluster> {
   const cluster = new Cluster();
+  // The agents' logs stay where SKEIN_E2E_LOGS says, otherwise they go too.
+  context.defer(() => cluster.forgetLogs());
   context.defer(() => cluster.close());
   await cluster.open(HOSTS.length);
   return cluster;
