@@ -13,7 +13,7 @@ import type { Api } from './api.js';
 import type { AgentBase } from './base.js';
 import { createMergeReporter } from './honesty.js';
 import { dnsIp, kubernetesIp, type Enrolment } from './identity.js';
-import { createApiEndpoints, createNodeLiveness } from './liveness.js';
+import { createApiEndpoints, createNodeLiveness, deadNodes } from './liveness.js';
 import type { Mesh } from './mesh.js';
 import { RoleLeases } from './role-leases.js';
 import { RoleRunner, type RoleFactory } from './roles.js';
@@ -76,7 +76,8 @@ function roleFactories(
 ): Record<string, RoleFactory> {
   const { clusterCidr, serviceCidr } = identity;
   return {
-    scheduler: (epoch) => createScheduler({ ...base, client: api.clientFor('scheduler', epoch) }),
+    scheduler: (epoch) =>
+      createScheduler({ ...base, client: api.clientFor('scheduler', epoch), unreachable: () => deadNodes(membership) }),
     controllers: (epoch) => {
       const environment = { ...base, client: api.clientFor('controllers', epoch) };
       const nodes = new Informer<Node>(environment, NODES);

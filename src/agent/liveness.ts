@@ -60,3 +60,11 @@ export function createApiEndpoints(membership: MembershipView): ApiEndpoints {
     },
   };
 }
+
+/** Names of the nodes whose every known peer is dead. */
+export function deadNodes(membership: MembershipView): ReadonlySet<string> {
+  const members = membership.members();
+  const dead = new Set(members.filter(({ liveness }) => liveness === 'dead').map(({ name }) => name));
+  for (const { name, liveness } of members) if (liveness !== 'dead') dead.delete(name);
+  return dead;
+}

@@ -13,6 +13,7 @@ import { fencedExecutor } from './fencing.js';
 import { warningExecutor } from './honesty.js';
 import type { Enrolment } from './identity.js';
 import { createKindPolicies } from './kind-policies.js';
+import { deadNodes } from './liveness.js';
 import type { Mesh } from './mesh.js';
 import { createPeerNetwork } from './peer-network.js';
 
@@ -41,11 +42,7 @@ export function createStore(
     tolerations: { notReadySeconds: config.tolerationSeconds, unreachableSeconds: config.tolerationSeconds },
   });
   const executor = createWriteExecutor({ registry, random: base.random, admission: admission.chain });
-  const outOfReach = () =>
-    membership
-      .members()
-      .filter(({ liveness }) => liveness === 'dead')
-      .map(({ name }) => name);
+  const outOfReach = () => [...deadNodes(membership)];
   const replica: Replica = new Replica(
     {
       ...base,

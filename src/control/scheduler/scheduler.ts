@@ -21,6 +21,7 @@ import type { Client } from '../../client/client.js';
 import { Informer } from '../../client/informer.js';
 import { ClusterState } from './cluster-state.js';
 import { DEFAULT_FILTERS } from './filters/default-filters.js';
+import { reachable } from './filters/reachable.js';
 import { PendingPods } from './pending-pods.js';
 import { Placer, refusalText } from './placement.js';
 import type { PodInfo } from './pod-info.js';
@@ -35,6 +36,8 @@ export interface SchedulerDeps {
   readonly metrics: Metrics;
   /** Breaks ties between equally good nodes. */
   readonly random: Random;
+  /** Names of the nodes known to be dead right now; absent: only taints tell. */
+  readonly unreachable?: () => ReadonlySet<string>;
 }
 
 export interface SchedulerOptions {
@@ -108,9 +111,10 @@ class Scheduler implements Service {
       }),
       namespaces: new Informer<Namespace>(deps, NAMESPACES),
     };
-    this.queue = new SchedulingQueue(deps.clock, DEFAULT_FILTERS, options);
+    const filters = deps.unreachable ? [reachable(deps.unreachable), ...DEFAULT_FILTERS] : DEFAULT_FILTERS;
+    this.queue = new SchedulingQueue(deps.clock, filters, options);
     this.placer = new Placer({ state: this.state, serviceSelector: (pod) => this.serviceSelector(pod) }, deps.random, {
-      filters: DEFAULT_FILTERS,
+      filters,
       scores: DEFAULT_SCORES,
       percentageOfNodesToScore: options.percentageOfNodesToScore,
     });

@@ -51,6 +51,8 @@ interface Progress {
   unacked: Revision[];
   /** Monotonic time of the last message that moved things on. */
   heardMs: number;
+  /** The newest acknowledged revision it was told of. */
+  told: Revision;
   /** The peer was sent something since it is tracked, so it knows that its log is on the line. */
   greeted: boolean;
   /** … and has answered. */
@@ -324,6 +326,7 @@ export class Reign {
         commit: state.applied.revision,
       });
       if (!sent) return;
+      progress.told = state.applied.revision;
       progress.greeted = true;
       progress.sent = kept.end;
       progress.unacked.push(kept.end.revision);
@@ -348,11 +351,15 @@ export class Reign {
     state.commitUpTo(revision);
     this.overlay.settle(revision);
     this.framesOut = this.framesOut.filter((end) => end > revision);
-    for (const peer of this.progress.keys()) this.context.send(peer, { t: 'commit', epoch: this.epoch, revision });
+    // A frame that goes out now tells what is acknowledged; whoever gets none is told apart.
+    this.flush();
+    for (const [peer, progress] of this.progress) {
+      if (progress.told >= revision) continue;
+      if (this.context.send(peer, { t: 'commit', epoch: this.epoch, revision })) progress.told = revision;
+    }
     const ready = this.responders.filter((responder) => responder.revision <= revision);
     this.responders = this.responders.filter((responder) => responder.revision > revision);
     for (const responder of ready) responder.resolve();
-    this.flush();
   }
 
   private acknowledged(revision: Revision): Promise<void> {
@@ -370,7 +377,7 @@ export class Reign {
   private track(peer: string, head: Position): void {
     const match = this.context.state.log.has(head) ? head : undefined;
     const heardMs = this.context.clock.monotonicMs();
-    this.progress.set(peer, { match, sent: head, unacked: [], heardMs, greeted: false, confirmed: false });
+    this.progress.set(peer, { match, sent: head, unacked: [], heardMs, greeted: false, told: 0, confirmed: false });
     if (match) this.events.onSyncVoid(peer);
   }
 

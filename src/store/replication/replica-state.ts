@@ -206,7 +206,7 @@ export class ReplicaState {
     for (const { key } of gone) this.table.forget(key);
     for (const record of records) if (!record.value) this.tombstones.set(record.key, record.version);
     this.wake();
-    await this.deps.storage.flush(records, absent, position, position, more);
+    await this.deps.storage.flush(records, absent, position, position, { more, durable: true });
     return true;
   }
 
@@ -336,7 +336,7 @@ export class ReplicaState {
     }
     const applied = this.appliedPosition;
     const trimmed = this.log.trim(applied.revision, this.limits.logBytes, this.limits.logFrames);
-    this.flushing = this.deps.storage.flush(records, removed, applied, this.log.base, trimmed);
+    this.flushing = this.deps.storage.flush(records, removed, applied, this.log.base, { more: trimmed });
     try {
       await this.flushing;
     } finally {

@@ -94,11 +94,11 @@ export class ReplicaStorage {
 
   /** Durable when it resolves (with `fsync`). */
   async promise(epoch: Epoch): Promise<void> {
-    await this.writeMeta({ promised: epoch }, []);
+    await this.writeMeta({ promised: epoch }, [], true);
   }
 
   async setPeers(peers: readonly string[]): Promise<void> {
-    await this.writeMeta({ peers }, []);
+    await this.writeMeta({ peers }, [], true);
   }
 
   /** Durable when it resolves (with `fsync`). */
@@ -106,15 +106,18 @@ export class ReplicaStorage {
     return this.disk.write(operations, { sync: this.sync });
   }
 
-  /** Writes records (a tombstone without memory is a removal) and notes that the log is applied up to `applied`. */
+  /**
+   * Writes records (a tombstone without memory is a removal) and notes that the log is applied up to `applied`. Not durable
+   * by itself unless `durable`: what a loss of power takes of it is still in the log, for the disk keeps the order.
+   */
   flush(
     records: readonly ObjectRecord[],
     removed: readonly string[],
     applied: Position,
     base: Position,
-    more: readonly DiskOperation[] = [],
+    { more = [], durable = false }: { readonly more?: readonly DiskOperation[]; readonly durable?: boolean } = {},
   ): Promise<void> {
-    return this.writeMeta({ applied, base }, [
+    const operations = [
       ...more,
       ...records.map((record): DiskOperation => ({
         type: 'put',
@@ -122,13 +125,18 @@ export class ReplicaStorage {
         value: encodeRecord(record),
       })),
       ...removed.map((key): DiskOperation => ({ type: 'del', key: RECORD_PREFIX + key })),
-    ]);
+    ];
+    return this.writeMeta({ applied, base }, operations, durable);
   }
 
-  private writeMeta(change: Partial<StoredMeta>, operations: readonly DiskOperation[]): Promise<void> {
+  private writeMeta(
+    change: Partial<StoredMeta>,
+    operations: readonly DiskOperation[],
+    durable: boolean,
+  ): Promise<void> {
     this.meta = { ...this.meta, ...change };
     const value = seal({ format: FORMAT, ...this.meta });
-    return this.disk.write([...operations, { type: 'put', key: META, value }], { sync: this.sync });
+    return this.disk.write([...operations, { type: 'put', key: META, value }], { sync: durable && this.sync });
   }
 }
 

@@ -14,10 +14,15 @@ describe('the scheduler', () => {
   const deps = { clock: systemClock, log: silentLogger, metrics: noMetrics, random: seededRandom(1) };
   let client: MemoryClient;
   let scheduler: ReturnType<typeof createScheduler>;
+  let dead: Set<string>;
 
   beforeEach(async () => {
     client = new MemoryClient(deps);
-    scheduler = createScheduler({ ...deps, client }, { initialBackoffMs: 5, maxBackoffMs: 20 });
+    dead = new Set();
+    scheduler = createScheduler(
+      { ...deps, client, unreachable: () => dead },
+      { initialBackoffMs: 5, maxBackoffMs: 20 },
+    );
     await scheduler.start();
   });
   afterEach(() => scheduler.stop());
@@ -53,6 +58,16 @@ describe('the scheduler', () => {
     assert.equal(events('FailedScheduling')[0]?.message, text);
     client.seed<Node>(NODES, node('large'));
     await until('bound', () => nodeOf('big') === 'large');
+  });
+
+  it('puts no pod on a node that is known to be dead, though no taint says so yet', async () => {
+    dead.add('gone');
+    client.seed<Node>(NODES, node('gone'));
+    client.seed<Pod>(PODS, pod('web'));
+    await until('condition', () => condition('web') !== undefined);
+    assert.match(condition('web')?.message ?? '', /untolerated taint \{node\.kubernetes\.io\/unreachable: \}/);
+    client.seed<Node>(NODES, node('alive'));
+    await until('bound', () => nodeOf('web') === 'alive');
   });
 
   it('tries a refused pod again when another pod makes room', async () => {
