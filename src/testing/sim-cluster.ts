@@ -228,6 +228,11 @@ export class SimCluster {
     });
   }
 
+  /** Everybody is up and knows everybody to be alive, so that whoever dies leaves no two that never met. */
+  isMeshed(): boolean {
+    return this.peers.every(({ life }) => life?.membership.alive().length === this.peers.length);
+  }
+
   /** Whole, and everybody has applied everything. */
   isSettled(peers: readonly SimPeer[] = this.peers): boolean {
     if (!this.isWhole(peers)) return false;

@@ -116,7 +116,7 @@ async function crashOneByOne(cluster: SimCluster, random: Random, note: Note): P
       note(`start ${peer.id}`);
       await peer.start();
     }
-    while (!cluster.isWhole()) await clock.sleep(50);
+    while (!cluster.isWhole() || !cluster.isMeshed()) await clock.sleep(50);
   }
 }
 
