@@ -2,6 +2,8 @@
  * The registry of kinds: what exists, under which names, with which verbs and schema. Built-in kinds come from
  * `api/data/`; kinds of CustomResourceDefinitions are registered and removed at run time. Look-ups are synchronous maps.
  */
+import { builtInView, type StorageView } from '../conversion/conversion.js';
+import type { CustomResourceRules } from '../customresources/rules.js';
 import type { ResourceRef } from '../resource.js';
 import { loadData } from './data.js';
 import { CATEGORIES, SHORT_NAMES } from './discovery-names.js';
@@ -33,6 +35,12 @@ export interface ResourceInfo extends ResourceRef, KindInfo {
   readonly schemaName: string;
   /** Whether the kind is a custom resource's. */
   readonly custom: boolean;
+  /** `PodList`, unless a definition calls it otherwise. */
+  readonly listKind: string;
+  /** How stored objects are shown in this version; undefined for a resource that is stored as it is. */
+  readonly view: StorageView | undefined;
+  /** What the definition of a custom resource says about its objects; undefined for built-in kinds. */
+  readonly rules: CustomResourceRules | undefined;
 }
 
 export interface GroupInfo {
@@ -47,8 +55,11 @@ export interface CustomKind extends ResourceRef {
   readonly shortNames?: readonly string[];
   readonly categories?: readonly string[];
   readonly subresources?: readonly ('status' | 'scale')[];
+  readonly listKind?: string;
   /** `spec.versions[].schema.openAPIV3Schema`. */
   readonly schema: OpenApiSchema;
+  readonly view?: StorageView;
+  readonly rules?: CustomResourceRules;
 }
 
 interface RawResource {
@@ -93,7 +104,10 @@ export class KindRegistry {
   readonly #byKind = new Map<string, ResourceInfo>();
   readonly #kindSchemas = new Map<string, string>();
   readonly #kinds = new Map<string, KindInfo>();
+  readonly #generations = new Map<string, number>();
+  #generation = 0;
   #all: readonly ResourceInfo[] | undefined;
+  #groups: readonly GroupInfo[] | undefined;
 
   private constructor(readonly compiler: SchemaCompiler) {}
 
@@ -137,6 +151,10 @@ export class KindRegistry {
 
   /** All groups with their versions, the core group first. */
   groups(): readonly GroupInfo[] {
+    return (this.#groups ??= this.#computeGroups());
+  }
+
+  #computeGroups(): readonly GroupInfo[] {
     const versions = new Map<string, string[]>();
     for (const { group, version } of this.all()) {
       const list = versions.get(group) ?? [];
@@ -153,10 +171,8 @@ export class KindRegistry {
     return this.all().filter((info) => info.group === group && info.version === version);
   }
 
-  /** Adds or replaces a custom resource's kind. Built-in kinds cannot be replaced: returns undefined for those. */
-  register(kind: CustomKind): ResourceInfo | undefined {
-    const present = this.find(kind.group, kind.version, kind.resource);
-    if (present !== undefined && !present.custom) return undefined;
+  /** What `register` would add; nothing is registered. Cheap: schemas are compiled when they are first used. */
+  customInfo(kind: CustomKind): ResourceInfo {
     const { properties, ...rest } = kind.schema;
     const schema = this.compiler.compile({
       ...rest,
@@ -177,7 +193,7 @@ export class KindRegistry {
           : { group: kind.group, version: kind.version, kind: kind.kind, verbs: SUBRESOURCE_VERBS },
       );
     }
-    return this.#add({
+    return Object.freeze({
       group: kind.group,
       version: kind.version,
       resource: kind.resource,
@@ -191,7 +207,35 @@ export class KindRegistry {
       schemaName: `${kind.group.split('.').toReversed().join('.')}.${kind.version}.${kind.kind}`,
       schema: objectNode(schema, kind.kind),
       custom: true,
+      listKind: kind.listKind ?? `${kind.kind}List`,
+      view: kind.view,
+      rules: kind.rules,
     });
+  }
+
+  /** Adds or replaces a custom resource's kind. Built-in kinds cannot be replaced: returns undefined for those. */
+  register(kind: CustomKind): ResourceInfo | undefined {
+    return this.registerInfo(this.customInfo(kind));
+  }
+
+  /** As `register`, with what `customInfo` made. */
+  registerInfo(info: ResourceInfo): ResourceInfo | undefined {
+    const present = this.find(info.group, info.version, info.resource);
+    if (present === info) return info;
+    if (present !== undefined && !present.custom) return undefined;
+    if (present !== undefined) this.unregister(info.group, info.version, info.resource);
+    this.#changed(info);
+    return this.#add(info);
+  }
+
+  /** Counts the changes of one group and version, so that documents made of it can be kept until then. */
+  generationOf(group: string, version: string): number {
+    return this.#generations.get(`${group}/${version}`) ?? 0;
+  }
+
+  /** Counts all changes. */
+  get generation(): number {
+    return this.#generation;
   }
 
   /** Removes a custom resource's kind; does nothing for others. */
@@ -201,6 +245,14 @@ export class KindRegistry {
     this.#resources.delete(keyOf(group, version, resource));
     this.#byKind.delete(keyOf(group, version, info.kind));
     this.#all = undefined;
+    this.#changed(info);
+  }
+
+  #changed({ group, version }: ResourceInfo): void {
+    this.#generation += 1;
+    const name = `${group}/${version}`;
+    this.#generations.set(name, (this.#generations.get(name) ?? 0) + 1);
+    this.#groups = undefined;
   }
 
   #indexSchemas(schemas: Readonly<Record<string, OpenApiSchema>>): void {
@@ -244,6 +296,9 @@ export class KindRegistry {
       schemaName,
       schema: objectNode(this.compiler.named(schemaName), schemaName),
       custom: false,
+      listKind: `${kind}List`,
+      view: builtInView(group, version, resource),
+      rules: undefined,
     });
   }
 
@@ -269,7 +324,7 @@ function subresourcesOf(
 }
 
 /** Kubernetes' version priority: GA before beta before alpha, higher numbers first. */
-function compareVersions(a: string, b: string): number {
+export function compareVersions(a: string, b: string): number {
   const rank = (text: string): readonly number[] => {
     const match = /^v([0-9]+)(?:(alpha|beta)([0-9]+))?$/.exec(text);
     if (match === null) return [0, 0, 0];

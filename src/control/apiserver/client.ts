@@ -53,7 +53,7 @@ export class InProcessClient implements Client {
     const selection = parseSelection(resource, options);
     await this.deps.reads.fresh(options.resourceVersion);
     const resourceVersion = String(this.deps.store.revision);
-    return { items: this.deps.reads.select(resource, selection) as readonly T[], resourceVersion };
+    return { items: (await this.deps.reads.selectAll(resource, selection)) as readonly T[], resourceVersion };
   }
 
   async *watch<T extends KubeObject>(resource: ResourceRef, options: WatchOptions): AsyncIterable<WatchEvent<T>> {

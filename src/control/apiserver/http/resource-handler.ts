@@ -227,7 +227,7 @@ export class ResourceHandler {
       const apiVersion = `meta.k8s.io/${shown.metaVersion}`;
       return sendJson(request, response, 200, { kind: 'PartialObjectMetadataList', apiVersion, metadata, items });
     }
-    const head = { kind: `${info.kind}List`, apiVersion: apiVersionOf(info), metadata };
+    const head = { kind: info.listKind, apiVersion: apiVersionOf(info), metadata };
     if (shown.format === 'yaml') {
       return sendJson(request, response, 200, { ...head, items: result.items }, { yaml: true });
     }

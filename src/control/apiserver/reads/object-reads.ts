@@ -6,7 +6,9 @@ import type { Clock } from '../../../base/clock.js';
 import { ApiError, badRequest, expired, invalid, notFound, serviceUnavailable, timeout } from '../../../api/errors.js';
 import type { KubeObject } from '../../../api/object.js';
 import type { ResourceRef } from '../../../api/resource.js';
+import { viewOf } from './view.js';
 import { StoreUnavailable, type ObjectStore, type Revision } from '../../../store/object-store.js';
+import type { StorageView } from '../../../api/conversion/conversion.js';
 import type { Selection } from './selection.js';
 
 export interface ReadDeps {
@@ -123,12 +125,27 @@ export class ObjectReads {
   /** Throws a 404. */
   async get(resource: ResourceRef, namespace: string, name: string, resourceVersion?: string): Promise<KubeObject> {
     await this.fresh(resourceVersion);
-    return this.present(resource, namespace, name);
+    const found = this.stored(resource, namespace, name);
+    const view = viewOf(resource);
+    if (view === undefined) return found;
+    if (view.remote?.needs(found) === true) {
+      const [shown] = await view.remote.fromStorage([found]);
+      if (shown !== undefined) return shown;
+    }
+    return view.fromStorage(found);
   }
 
-  /** What this replica has now. Throws a 404. */
+  /** What this replica has now. Throws a 404. Not for versions that only a webhook can show. */
   present(resource: ResourceRef, namespace: string, name: string): KubeObject {
-    const { group, resource: plural, namespaced } = resource;
+    const found = this.stored(resource, namespace, name);
+    const view = viewOf(resource);
+    return view === undefined ? found : view.fromStorage(found);
+  }
+
+  /** As kept. Throws a 404. */
+  private stored(resource: ResourceRef, namespace: string, name: string): KubeObject {
+    const { namespaced } = resource;
+    const { group, resource: plural } = viewOf(resource)?.storage ?? resource;
     const found = this.deps.store.get({ group, resource: plural, namespace: namespaced ? namespace : '', name });
     if (found === undefined) throw notFound(resource, name);
     return found;
@@ -142,11 +159,34 @@ export class ObjectReads {
     if (request.resourceVersionMatch === 'Exact' && parseRevision(request.resourceVersion) !== revision) {
       throw expired('The provided resource version is not available any more; list without resourceVersionMatch=Exact');
     }
-    return this.page(this.select(resource, request.selection), revision, 0, request);
+    const items = await this.selectAll(resource, request.selection);
+    return this.page(items, revision, 0, request);
+  }
+
+  /** As `select`, also for versions that only a webhook can show. */
+  async selectAll(resource: ResourceRef, selection: Selection): Promise<readonly KubeObject[]> {
+    const view = viewOf(resource);
+    const remote = view?.remote;
+    if (view === undefined || remote === undefined) return this.select(resource, selection);
+    const { group, resource: plural } = view.storage;
+    const stored = this.deps.store.list(group, plural, selection.namespace);
+    const shown = await remote.fromStorage(stored);
+    return selection.everything ? shown : shown.filter((object) => selection.matches(object));
   }
 
   /** The selected objects as they are on this replica now. */
-  select({ group, resource }: ResourceRef, selection: Selection): readonly KubeObject[] {
+  select(target: ResourceRef, selection: Selection): readonly KubeObject[] {
+    const view = viewOf(target);
+    return view === undefined ? this.selectStored(target, selection) : this.selectShown(view, selection);
+  }
+
+  private selectShown(view: StorageView, selection: Selection): readonly KubeObject[] {
+    const { group, resource } = view.storage;
+    const all = this.deps.store.list(group, resource, selection.namespace).map((object) => view.fromStorage(object));
+    return selection.everything ? all : all.filter((object) => selection.matches(object));
+  }
+
+  private selectStored({ group, resource }: ResourceRef, selection: Selection): readonly KubeObject[] {
     const { store } = this.deps;
     if (selection.name !== undefined && selection.namespace !== undefined) {
       const found = store.get({ group, resource, namespace: selection.namespace, name: selection.name });
@@ -156,7 +196,7 @@ export class ObjectReads {
     return selection.everything ? all : all.filter((object) => selection.matches(object));
   }
 
-  private continued(resource: ResourceRef, request: ListRequest, token: Token): ListResult {
+  private async continued(resource: ResourceRef, request: ListRequest, token: Token): Promise<ListResult> {
     if (request.resourceVersion && request.resourceVersion !== '0') {
       throw badRequest('specifying resource version is not allowed when using continue');
     }
@@ -166,7 +206,7 @@ export class ObjectReads {
     };
     // The revision -1 asks for the rest of an expired list, as it is now.
     if (token.rv === -1 || token.rv === this.deps.store.revision) {
-      const items = this.select(resource, request.selection);
+      const items = await this.selectAll(resource, request.selection);
       return this.page(items, this.deps.store.revision, after(items), request);
     }
     const snapshot = this.snapshots.get(`${token.rv} ${request.shape}`);

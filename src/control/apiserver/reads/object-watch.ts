@@ -4,11 +4,13 @@
  */
 import { expired } from '../../../api/errors.js';
 import type { ApiError } from '../../../api/errors.js';
+import type { StorageView } from '../../../api/conversion/conversion.js';
 import type { KubeObject } from '../../../api/object.js';
 import type { ResourceRef } from '../../../api/resource.js';
 import { RevisionGone, type ObjectReader, type Revision, type StoreEvent } from '../../../store/object-store.js';
 import type { WatchEventType } from './encoding.js';
 import type { Selection } from './selection.js';
+import { viewOf } from './view.js';
 
 export interface WatchSink {
   event(type: WatchEventType, object: KubeObject): void;
@@ -41,15 +43,20 @@ export function selectedType({ type, object, previous }: StoreEvent, selection: 
  */
 export function watchObjects(
   store: ObjectReader,
-  { group, resource }: ResourceRef,
+  target: ResourceRef,
   selection: Selection,
   { from }: WatchStart,
   sink: WatchSink,
 ): () => void {
+  const view = viewOf(target);
+  const { group, resource } = view?.storage ?? target;
+  const shown = (object: KubeObject) => (view === undefined ? object : view.fromStorage(object));
+  const shownEvent = (event: StoreEvent) => (view === undefined ? event : viewedEvent(event, view));
   let start = from;
   if (start === undefined) {
     start = store.revision;
-    for (const object of store.list(group, resource, selection.namespace)) {
+    for (const stored of store.list(group, resource, selection.namespace)) {
+      const object = shown(stored);
       if (selection.matches(object)) sink.event('ADDED', object);
     }
     sink.initialEnd?.(start);
@@ -57,7 +64,8 @@ export function watchObjects(
   try {
     return store.watch(group, resource, selection.namespace, start, {
       onEvents(events) {
-        for (const event of events) {
+        for (const stored of events) {
+          const event = shownEvent(stored);
           const type = selectedType(event, selection);
           if (type) sink.event(type, leaving(type, event));
         }
@@ -68,6 +76,25 @@ export function watchObjects(
     if (error instanceof RevisionGone) throw goneError(error);
     throw error;
   }
+}
+
+/** One conversion an event and view, however many watch: departures and encodings are remembered by identity. */
+const viewed = new WeakMap<StoreEvent, Map<StorageView, StoreEvent>>();
+
+function viewedEvent(event: StoreEvent, view: StorageView): StoreEvent {
+  let byView = viewed.get(event);
+  if (!byView) viewed.set(event, (byView = new Map()));
+  let shown = byView.get(view);
+  if (!shown) {
+    const { previous } = event;
+    shown = {
+      ...event,
+      object: view.fromStorage(event.object),
+      previous: previous && view.fromStorage(previous),
+    };
+    byView.set(view, shown);
+  }
+  return shown;
 }
 
 /** An object that leaves a selection is shown as it last matched, with the revision at which it left. */

@@ -225,6 +225,6 @@ export function deleteCollection(context: WriteContext): Outcome {
     const key = keyOf(info, present.metadata.namespace ?? '', present.metadata.name ?? '');
     items.push(deletePresent(context, key, present, parameters).object);
   }
-  const body = { kind: `${info.kind}List`, apiVersion: apiVersionOf(info), metadata: { resourceVersion: '' }, items };
+  const body = { kind: info.listKind, apiVersion: apiVersionOf(info), metadata: { resourceVersion: '' }, items };
   return { code: 200, body };
 }

@@ -11,6 +11,7 @@ import { createObject } from './create.js';
 import { deleteCollection, deleteObject } from './delete.js';
 import { bindPod, evictPod } from './pod-subresources.js';
 import { patchObject, updateObject } from './update.js';
+import { ViewedTransaction } from './viewed-transaction.js';
 import type { WriteRequest } from './write-request.js';
 
 export type { ExecutorDeps } from './context.js';
@@ -52,7 +53,7 @@ export function createWriteExecutor(deps: ExecutorDeps): WriteExecutor {
       if (info === undefined) throw notFoundPath();
       const context: WriteContext = {
         deps,
-        transaction,
+        transaction: info.view === undefined ? transaction : new ViewedTransaction(transaction, info, info.view),
         request,
         info,
         warnings,
