@@ -26,6 +26,14 @@ export const DEPLOYMENTS = ref('apps', 'v1', 'deployments', 'Deployment');
 export const REPLICASETS = ref('apps', 'v1', 'replicasets', 'ReplicaSet');
 export const ENDPOINTSLICES = ref('discovery.k8s.io', 'v1', 'endpointslices', 'EndpointSlice');
 export const LEASES = ref('coordination.k8s.io', 'v1', 'leases', 'Lease');
+export const FLOWSCHEMAS = ref('flowcontrol.apiserver.k8s.io', 'v1', 'flowschemas', 'FlowSchema', false);
+export const PRIORITYLEVELCONFIGURATIONS = ref(
+  'flowcontrol.apiserver.k8s.io',
+  'v1',
+  'prioritylevelconfigurations',
+  'PriorityLevelConfiguration',
+  false,
+);
 
 /** `v1` or `group/version`. */
 export const apiVersionOf = ({ group, version }: { group: string; version: string }) =>

@@ -11,6 +11,7 @@ import { endpointsController, type EndpointsOptions } from './endpoints/controll
 import { endpointSliceController, type EndpointSliceOptions } from './endpointslice/controller.js';
 import { endpointsMirroringController } from './endpointslice/mirroring.js';
 import { eventTtlController, type EventTtlOptions } from './eventttl/controller.js';
+import { flowControlController } from './flowcontrol/controller.js';
 import { garbageCollector } from './garbagecollector/controller.js';
 import { InformerSet } from './informer-set.js';
 import { namespaceController } from './namespace/controller.js';
@@ -80,6 +81,7 @@ function assemble(environment: ControllerEnvironment, options: ControllersOption
     garbageCollector(deps, { resources: options.deletableResources() }),
     podGcController(deps, options.podGc),
     eventTtlController(deps, options.eventTtl),
+    flowControlController(deps),
   ];
   // Informers last to start: their first events find every handler in place. First to stop, so that nothing wakes any more.
   return new ServiceGroup('controllers', [...controllers, informers], log);
