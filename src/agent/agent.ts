@@ -120,6 +120,6 @@ async function assemble(
     stop: () => Promise.resolve(),
   };
   const control = createControlPlane(base, enrolment, mesh, store, api, registry, onFailure);
-  const services = [...mesh.services, replica, kubeconfig, serviceFollower, server, ...control, node];
+  const services = [...mesh.services, replica, kubeconfig, serviceFollower, api.followers, server, ...control, node];
   return new ServiceGroup('agent', services, base.log);
 }

@@ -2,8 +2,10 @@
 import { Agent as HttpsAgent, request as httpsRequest } from 'node:https';
 import type { IncomingMessage } from 'node:http';
 import { rfc3339 } from '../base/clock.js';
+import type { Service } from '../base/lifecycle.js';
 import type { KindRegistry } from '../api/schema/registry.js';
 import { InProcessClient } from '../control/apiserver/client.js';
+import { DEFAULT_FAIRNESS, Fairness } from '../control/apiserver/fairness/fairness.js';
 import { ApiServer, type PathExtension } from '../control/apiserver/http/server.js';
 import { NodeProxy } from '../control/apiserver/proxy/node-proxy.js';
 import { ObjectReads } from '../control/apiserver/reads/object-reads.js';
@@ -11,6 +13,7 @@ import { Authenticator } from '../security/authn/authenticator.js';
 import { baseAuthorizer } from '../security/authz/authorizer.js';
 import { handleJoin } from '../security/ca/join-server.js';
 import { createToken, parseToken } from '../security/ca/token.js';
+import { StoreFollower } from '../store/follower.js';
 import type { Replica } from '../store/replication/replica.js';
 import type { AgentBase } from './base.js';
 import type { AgentConfig } from './config.js';
@@ -28,6 +31,8 @@ const SOCKETS_PER_NODE = 256;
 export interface Api {
   readonly reads: ObjectReads;
   readonly client: InProcessClient;
+  /** What keeps the server's indexes current; to be started before it. */
+  readonly followers: Service;
   /** A client whose writes are refused once the role has another holder. */
   clientFor(role: string, epoch: number): InProcessClient;
   /** The HTTPS server. */
@@ -49,9 +54,11 @@ export function createApi(
   const client = new InProcessClient({ store: replica, reads, random });
   const tls = { key: identity.keyPem, cert: identity.certPem, ca: identity.caCertPem };
   const agent = new HttpsAgent({ ...tls, keepAlive: true, maxSockets: SOCKETS_PER_NODE });
+  const fairness = new Fairness(clock, DEFAULT_FAIRNESS, metrics);
   return {
     reads,
     client,
+    followers: new StoreFollower('apiserver-followers', replica, fairness.followed()),
     clientFor: (role, epoch) => new InProcessClient({ store: fencedStore(replica, { role, epoch }), reads, random }),
     createServer: (importImage) =>
       new ApiServer(
@@ -62,6 +69,7 @@ export function createApi(
           registry,
           authenticator: new Authenticator(),
           authorizer: baseAuthorizer,
+          fairness,
           health: [
             { name: 'store', live: false, check: () => (replica.view ? undefined : 'no sequencer is in reach') },
           ],

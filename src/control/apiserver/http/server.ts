@@ -22,13 +22,14 @@ import {
 import type { UserInfo } from '../../../security/authn/user.js';
 import { type AuthorizationAttributes, type Authorizer, refusalText } from '../../../security/authz/authorizer.js';
 import type { ObjectStore } from '../../../store/object-store.js';
+import { TooManyRequests, type Fairness } from '../fairness/fairness.js';
 import type { NodeProxy } from '../proxy/node-proxy.js';
 import { ObjectReads } from '../reads/object-reads.js';
 import { PathHandler, type HealthCheck } from './path-handler.js';
 import { authorizationVerb, parseResourcePath, verbOf, type ApiVerb, type ResourcePath } from './request-info.js';
 import { ResourceHandler } from './resource-handler.js';
 import { handleReview, isReview } from './reviews.js';
-import { sendError } from './response.js';
+import { sendError, sendText } from './response.js';
 import { DEFAULT_WATCH_LIMITS, type WatchStreamLimits } from './watch-stream.js';
 
 export interface ApiServerDeps {
@@ -46,6 +47,8 @@ export interface ApiServerDeps {
   readonly metricsText?: () => Promise<string>;
   /** Reaches kubelets; without it logs, exec and proxying answer 503. */
   readonly nodes?: NodeProxy;
+  /** Divides the server among its users; without it everybody is served at once. */
+  readonly fairness?: Fairness;
   /** Paths beside the Kubernetes API. */
   readonly extension?: PathExtension;
 }
@@ -76,7 +79,11 @@ const urlOf = (request: IncomingMessage) => new URL(request.url ?? '/', 'https:/
 interface Routed {
   readonly user: UserInfo;
   readonly target: { path: ResourcePath; verb: ApiVerb } | undefined;
+  readonly attributes: AuthorizationAttributes;
 }
+
+/** Seconds after which a client that was turned away may come again, as upstream says it. */
+const RETRY_AFTER_SECONDS = 1;
 
 export class ApiServer implements Service {
   readonly name = 'apiserver';
@@ -154,21 +161,63 @@ export class ApiServer implements Service {
     try {
       await this.answer(request, response);
     } catch (error) {
-      if (!(error instanceof ApiError)) {
+      if (!(error instanceof ApiError || error instanceof TooManyRequests)) {
         this.deps.log.error('request failed', { method: request.method, path: request.url, error: errorText(error) });
       }
       if (response.headersSent) response.destroy();
+      else if (error instanceof TooManyRequests) await this.turnAway(request, response, error);
       else await sendError(request, response, error);
       // A body that nobody reads would keep the connection busy.
       if (!request.complete) request.resume();
     }
   }
 
+  private async turnAway(request: IncomingMessage, response: ServerResponse, error: TooManyRequests): Promise<void> {
+    response.setHeader('Retry-After', RETRY_AFTER_SECONDS);
+    response.setHeader('X-Kubernetes-PF-FlowSchema-UID', error.flowSchemaUid);
+    response.setHeader('X-Kubernetes-PF-PriorityLevel-UID', error.priorityLevelUid);
+    await sendText(request, response, 429, `${error.message}\n`);
+  }
+
   private async answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const { extension } = this.deps;
     const url = urlOf(request);
     if (extension && (await extension.handleOpen(request, response, url))) return;
-    const { user, target } = await this.route(request, url);
+    const routed = await this.route(request, url);
+    const release = await this.seat(response, routed);
+    try {
+      await this.dispatch(request, response, url, routed);
+    } finally {
+      release();
+    }
+  }
+
+  /** Waits for the server to have time for this request. What lasts (watches, logs, proxied connections) holds no seat. */
+  private async seat(response: ServerResponse, { target, attributes }: Routed): Promise<() => void> {
+    const { fairness } = this.deps;
+    if (!fairness) return () => undefined;
+    const gone = new AbortController();
+    const onClose = () => gone.abort();
+    response.once('close', onClose);
+    try {
+      const { release, flowSchemaUid, priorityLevelUid } = await fairness.admit(attributes, 1, gone.signal);
+      response.setHeader('X-Kubernetes-PF-FlowSchema-UID', flowSchemaUid);
+      response.setHeader('X-Kubernetes-PF-PriorityLevel-UID', priorityLevelUid);
+      const lasts = target && (target.verb === 'watch' || this.isNodeBound(target.path, target.verb));
+      if (lasts) release();
+      return release;
+    } finally {
+      response.off('close', onClose);
+    }
+  }
+
+  private async dispatch(
+    request: IncomingMessage,
+    response: ServerResponse,
+    url: URL,
+    { user, target }: Routed,
+  ): Promise<void> {
+    const { extension } = this.deps;
     if (!target) {
       if (extension && (await extension.handle(request, response, url))) return;
       await this.paths.handle(request, response, url);
@@ -230,8 +279,8 @@ export class ApiServer implements Service {
     const verb = path && verbOf(method, path, url.searchParams);
     if (path && !verb) throw methodNotAllowed();
     const target = path && verb ? { path, verb } : undefined;
-    this.authorize(user, target, url.pathname, method);
-    return { user, target };
+    const attributes = this.authorize(user, target, url.pathname, method);
+    return { user, target, attributes };
   }
 
   private async authenticate(request: IncomingMessage): Promise<UserInfo> {
@@ -254,7 +303,12 @@ export class ApiServer implements Service {
     return subject;
   }
 
-  private authorize(user: UserInfo, target: Routed['target'], pathname: string, method: string): void {
+  private authorize(
+    user: UserInfo,
+    target: Routed['target'],
+    pathname: string,
+    method: string,
+  ): AuthorizationAttributes {
     const path = target?.path;
     const attributes: AuthorizationAttributes = {
       user,
@@ -268,7 +322,7 @@ export class ApiServer implements Service {
       ...(target ? {} : { path: pathname }),
     };
     const { decision, reason } = this.deps.authorizer.authorize(attributes);
-    if (decision === 'allow') return;
+    if (decision === 'allow') return attributes;
     const text = refusalText(attributes, reason);
     if (!path) throw new ApiError(403, 'Forbidden', `forbidden: ${text}`, {});
     throw forbidden({ group: path.group, resource: path.resource }, path.name, text);
