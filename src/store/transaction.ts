@@ -16,6 +16,8 @@ export interface HeadReader {
 /** Appended writes that are not acknowledged yet, newest per key. `undefined`: deleted. Bounded by the frames under way. */
 export class Overlay implements HeadReader {
   private readonly entries = new Map<string, { value: KubeObject | undefined; revision: Revision }>();
+  /** The keys above by `group/resource`: a list must not cost more for what else is under way. */
+  private readonly keys = new Map<string, Set<string>>();
 
   constructor(private readonly below: HeadReader) {}
 
@@ -25,13 +27,11 @@ export class Overlay implements HeadReader {
   }
 
   list(group: string, resource: string, namespace?: string): KubeObject[] {
-    return overlaid(
-      this.below.list(group, resource, namespace),
-      [...this.entries].map(([key, { value }]) => [key, value] as const),
-      group,
-      resource,
-      namespace,
-    );
+    const below = this.below.list(group, resource, namespace);
+    const keys = this.keys.get(`${group}/${resource}`);
+    if (keys === undefined) return below;
+    const entries = [...keys].map((key) => [key, this.entries.get(key)?.value] as const);
+    return overlaid(below, entries, namespace);
   }
 
   has(key: string): boolean {
@@ -40,33 +40,38 @@ export class Overlay implements HeadReader {
 
   set(key: string, value: KubeObject | undefined, revision: Revision): void {
     this.entries.set(key, { value, revision });
+    const resource = resourceOf(key);
+    const keys = this.keys.get(resource);
+    if (keys) keys.add(key);
+    else this.keys.set(resource, new Set([key]));
   }
 
   /** Drops what has been applied below. */
   settle(upTo: Revision): void {
-    for (const [key, { revision }] of this.entries) if (revision <= upTo) this.entries.delete(key);
+    for (const [key, { revision }] of this.entries) {
+      if (revision > upTo) continue;
+      this.entries.delete(key);
+      const resource = resourceOf(key);
+      const keys = this.keys.get(resource);
+      if (keys?.delete(key) && keys.size === 0) this.keys.delete(resource);
+    }
   }
 
   clear(): void {
     this.entries.clear();
+    this.keys.clear();
   }
 }
+
+/** `group/resource` of a key. */
+const resourceOf = (key: string) => key.slice(0, key.indexOf('/', key.indexOf('/') + 1));
 
 function overlaid(
   below: KubeObject[],
   entries: readonly (readonly [string, KubeObject | undefined])[],
-  group: string,
-  resource: string,
   namespace: string | undefined,
 ): KubeObject[] {
-  const relevant = entries.filter(([key]) => {
-    const parsed = parseKey(key);
-    return (
-      parsed.group === group &&
-      parsed.resource === resource &&
-      (namespace === undefined || parsed.namespace === namespace)
-    );
-  });
+  const relevant = entries.filter(([key]) => namespace === undefined || parseKey(key).namespace === namespace);
   if (relevant.length === 0) return below;
   const idOf = (object: KubeObject) => `${object.metadata.namespace ?? ''}\u0000${object.metadata.name ?? ''}`;
   const merged = new Map(below.map((object) => [idOf(object), object]));

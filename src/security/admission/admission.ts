@@ -11,6 +11,14 @@ export interface Requester {
   readonly groups: readonly string[];
 }
 
+/** What a plugin may do besides changing the object. */
+export interface AdmissionEffects {
+  /** Adds a text for a `Warning:` header of the answer. */
+  warn(text: string): void;
+  /** Writes another object in the same transaction. Only from {@link AdmissionPlugin.committed}. */
+  put(group: string, resource: string, object: KubeObject): void;
+}
+
 export interface AdmissionAttributes {
   readonly operation: 'CREATE' | 'UPDATE' | 'DELETE';
   readonly group: string;
@@ -24,6 +32,7 @@ export interface AdmissionAttributes {
   readonly name: string;
   readonly user: Requester;
   readonly dryRun: boolean;
+  readonly effects: AdmissionEffects;
   /** The object to be stored; plugins change it in place. Absent for DELETE. */
   readonly object?: KubeObject;
   /** The present, frozen object. Absent for CREATE. */

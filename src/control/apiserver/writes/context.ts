@@ -6,7 +6,12 @@ import type { KubeObject } from '../../../api/object.js';
 import { apiVersionOf } from '../../../api/resource.js';
 import { decodeObject } from '../../../api/schema/decode.js';
 import type { KindInfo, KindRegistry, ResourceInfo } from '../../../api/schema/registry.js';
-import type { AdmissionAttributes, AdmissionChain, AdmissionLookups } from '../../../security/admission/admission.js';
+import type {
+  AdmissionAttributes,
+  AdmissionChain,
+  AdmissionEffects,
+  AdmissionLookups,
+} from '../../../security/admission/admission.js';
 import type { ObjectKey, WriteTransaction } from '../../../store/object-store.js';
 import type { WriteRequest } from './write-request.js';
 
@@ -21,6 +26,7 @@ export interface WriteContext {
   readonly deps: ExecutorDeps;
   readonly transaction: WriteTransaction;
   readonly lookups: AdmissionLookups;
+  readonly effects: AdmissionEffects;
   readonly request: WriteRequest;
   readonly info: ResourceInfo;
   /** Texts for `Warning:` headers, added to by every step. */
@@ -41,7 +47,7 @@ export const keyOf = (info: ResourceInfo, namespace: string, name: string): Obje
 });
 
 export function attributesOf(
-  { request, info }: WriteContext,
+  { request, info, effects }: WriteContext,
   operation: AdmissionAttributes['operation'],
   name: string,
   object: KubeObject | undefined,
@@ -58,6 +64,7 @@ export function attributesOf(
     name,
     user: request.user,
     dryRun: request.dryRun,
+    effects,
     ...(object === undefined ? {} : { object }),
     ...(oldObject === undefined ? {} : { oldObject }),
   };

@@ -62,6 +62,15 @@ export function createWriteExecutor(deps: ExecutorDeps): WriteExecutor {
           get: (group, resource, namespace, name) => transaction.get({ group, resource, namespace, name }),
           list: (group, resource, namespace) => transaction.list(group, resource, namespace),
         },
+        effects: {
+          warn: (text) => {
+            if (!warnings.includes(text)) warnings.push(text);
+          },
+          put: (group, resource, object) => {
+            const { namespace = '', name = '' } = object.metadata;
+            transaction.put({ group, resource, namespace, name }, object);
+          },
+        },
       };
       const { code, body } = run(context);
       return { code, body, warnings };
