@@ -15,6 +15,7 @@ import { storeFailure, type ObjectReads } from '../reads/object-reads.js';
 import { parseSelection } from '../reads/selection.js';
 import { partialOf, tableFor } from '../tables/table.js';
 import type { DeleteParameters, PatchKind, WriteRequest, WriteVerb } from '../writes/write-request.js';
+import { observerOf } from './exchange-observer.js';
 import { negotiate, type Representation } from './negotiation.js';
 import { isTrue, scopeFits, type ApiVerb, type ResourcePath } from './request-info.js';
 import { sendBytes, sendJson } from './response.js';
@@ -71,7 +72,9 @@ export function readBody(request: IncomingMessage, limit: number): Promise<Buffe
     request.once('close', onBroken);
     request.once('end', () => {
       request.off('close', onBroken);
-      resolve(parts.length === 1 && parts[0] ? parts[0] : Buffer.concat(parts));
+      const body = parts.length === 1 && parts[0] ? parts[0] : Buffer.concat(parts);
+      observerOf(request)?.body?.(body, request.headers['content-type'] ?? '');
+      resolve(body);
     });
   });
 }

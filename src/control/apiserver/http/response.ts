@@ -4,6 +4,7 @@ import { promisify } from 'node:util';
 import { constants, gzip } from 'node:zlib';
 import { stringify } from 'yaml';
 import { ApiError, internalError, type Status } from '../../../api/errors.js';
+import { observerOf } from './exchange-observer.js';
 
 const compress = promisify(gzip);
 
@@ -30,8 +31,10 @@ export async function sendBytes(
   options: SendOptions = {},
 ): Promise<void> {
   if (response.headersSent || response.destroyed) return;
+  const contentType = options.contentType ?? 'application/json';
+  observerOf(request)?.answer?.(code, bytes, contentType);
   const headers: Record<string, string | number | string[]> = {
-    'Content-Type': options.contentType ?? 'application/json',
+    'Content-Type': contentType,
     'Cache-Control': 'no-cache, private',
     ...options.headers,
   };

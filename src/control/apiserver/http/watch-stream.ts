@@ -11,6 +11,7 @@ import { parseRevision, type ObjectReads } from '../reads/object-reads.js';
 import { watchObjects } from '../reads/object-watch.js';
 import type { Selection } from '../reads/selection.js';
 import { partialOf, tableFor } from '../tables/table.js';
+import { observerOf } from './exchange-observer.js';
 import type { Representation } from './negotiation.js';
 
 export interface WatchStreamLimits {
@@ -98,6 +99,7 @@ class WatchStream {
       return;
     }
     response.flushHeaders();
+    observerOf(this.call.request)?.started?.();
     const timeout = timeoutSeconds > 0 ? timeoutSeconds * 1000 : this.limits.timeoutMs;
     this.timers.push(this.deps.clock.timer(timeout, () => this.end()));
     if (bookmarks) {
