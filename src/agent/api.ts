@@ -13,6 +13,7 @@ import { Authenticator } from '../security/authn/authenticator.js';
 import { baseAuthorizer } from '../security/authz/authorizer.js';
 import { handleJoin } from '../security/ca/join-server.js';
 import { createToken, parseToken } from '../security/ca/token.js';
+import { createServiceAccounts, type ServiceAccounts } from '../security/serviceaccounts/service-accounts.js';
 import { StoreFollower } from '../store/follower.js';
 import type { Replica } from '../store/replication/replica.js';
 import type { AgentBase } from './base.js';
@@ -31,6 +32,7 @@ const SOCKETS_PER_NODE = 256;
 export interface Api {
   readonly reads: ObjectReads;
   readonly client: InProcessClient;
+  readonly serviceAccounts: ServiceAccounts;
   /** What keeps the server's indexes current; to be started before it. */
   readonly followers: Service;
   /** A client whose writes are refused once the role has another holder. */
@@ -51,13 +53,25 @@ export function createApi(
   const { clock, random, metrics } = base;
   const { identity } = enrolment;
   const reads = new ObjectReads({ store: replica, clock });
-  const client = new InProcessClient({ store: replica, reads, random });
+  const serviceAccounts = createServiceAccounts(
+    {
+      ...base,
+      clusterSecret: identity.clusterSecret,
+      lookups: {
+        get: (group, resource, namespace, name) => replica.get({ group, resource, namespace, name }),
+        fresh: () => reads.fresh(undefined),
+      },
+    },
+    { clusterDomain: config.clusterDomain },
+  );
+  const client = new InProcessClient({ store: replica, reads, random, serviceAccounts });
   const tls = { key: identity.keyPem, cert: identity.certPem, ca: identity.caCertPem };
   const agent = new HttpsAgent({ ...tls, keepAlive: true, maxSockets: SOCKETS_PER_NODE });
   const fairness = new Fairness(clock, DEFAULT_FAIRNESS, metrics);
   return {
     reads,
     client,
+    serviceAccounts,
     followers: new StoreFollower('apiserver-followers', replica, fairness.followed()),
     clientFor: (role, epoch) => new InProcessClient({ store: fencedStore(replica, { role, epoch }), reads, random }),
     createServer: (importImage) =>
@@ -67,7 +81,8 @@ export function createApi(
           store: replica,
           reads,
           registry,
-          authenticator: new Authenticator(),
+          authenticator: new Authenticator([serviceAccounts.authenticator]),
+          serviceAccounts,
           authorizer: baseAuthorizer,
           fairness,
           health: [

@@ -70,12 +70,12 @@ export interface Client {
   ): Promise<T>;
   /** Resolves when the deletion is accepted; finalizers and grace may keep the object for a while. */
   delete(resource: ResourceRef, namespace: string, name: string, options?: DeleteOptions): Promise<void>;
-  /** POST to a subresource that is not an object of its own: `binding`, `eviction`. */
+  /** POST to a subresource that is not an object of its own: `binding`, `eviction`, `token`. Resolves with the answer. */
   createSubresource(
     resource: ResourceRef,
     namespace: string,
     name: string,
     subresource: string,
     body: unknown,
-  ): Promise<void>;
+  ): Promise<unknown>;
 }

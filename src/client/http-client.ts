@@ -214,9 +214,9 @@ export class HttpClient implements Client {
     name: string,
     subresource: string,
     body: unknown,
-  ): Promise<void> {
+  ): Promise<unknown> {
     const path = pathOf(resource, namespace, name, subresource);
-    await this.connection.request({ method: 'POST', path, body: JSON.stringify(body) });
+    return this.connection.json<unknown>({ method: 'POST', path, body: JSON.stringify(body) });
   }
 
   private async write<T>(

@@ -14,6 +14,8 @@ import { ApiServer } from '../../../src/control/apiserver/http/server.js';
 import { createWriteExecutor, SYSTEM_USER } from '../../../src/control/apiserver/writes/executor.js';
 import { createDefaultAdmission } from '../../../src/security/admission/default-plugins.js';
 import { Authenticator } from '../../../src/security/authn/authenticator.js';
+import { ADMIN, ClusterCa } from '../../../src/security/ca/authority.js';
+import { createServiceAccounts } from '../../../src/security/serviceaccounts/service-accounts.js';
 import { baseAuthorizer } from '../../../src/security/authz/authorizer.js';
 import { MemoryStore } from '../../../src/testing/memory-store.js';
 
@@ -33,42 +35,71 @@ export interface TestCluster {
   readonly server: ApiServer;
   readonly client: InProcessClient;
   readonly url: string;
+  /** Of a cluster with `tls`: signs certificates that the server knows. */
+  readonly ca: ClusterCa | undefined;
   kubectl(path: string, args: readonly string[], input?: string): Promise<Result>;
   stop(): Promise<void>;
 }
 
-export async function startCluster(options: { readonly anonymous?: boolean } = {}): Promise<TestCluster> {
+export async function startCluster(
+  options: { readonly anonymous?: boolean; readonly tls?: boolean } = {},
+): Promise<TestCluster> {
   const registry = KindRegistry.load();
   const { chain } = createDefaultAdmission({ random: systemRandom });
   const executor = createWriteExecutor({ registry, random: systemRandom, admission: chain });
   const store = new MemoryStore({ clock: systemClock, executor });
+  const serviceAccounts = createServiceAccounts({
+    clock: systemClock,
+    random: systemRandom,
+    clusterSecret: systemRandom.bytes(32),
+    lookups: {
+      get: (group, resource, namespace, name) => store.get({ group, resource, namespace, name }),
+      fresh: async () => void (await store.barrier()),
+    },
+  });
+  const ca = options.tls ? await ClusterCa.create({ clock: systemClock, random: systemRandom }, 'test') : undefined;
+  const serving = await ca?.issueServing({ nodeName: 'test', addresses: [] });
+  const admin = await ca?.issueClient(ADMIN);
   const server = new ApiServer(
     {
       store,
       registry,
-      authenticator: new Authenticator(),
+      authenticator: new Authenticator([serviceAccounts.authenticator]),
+      serviceAccounts,
       authorizer: baseAuthorizer,
       clock: systemClock,
       random: systemRandom,
       log: silentLogger,
     },
-    { port: 0, host: '127.0.0.1', ...(options.anonymous ? {} : { insecureUser: SYSTEM_USER }) },
+    {
+      port: 0,
+      host: '127.0.0.1',
+      ...(options.anonymous ? {} : { insecureUser: SYSTEM_USER }),
+      ...(serving && ca ? { tls: { key: serving.keyPem, cert: serving.certPem, ca: ca.certPem } } : {}),
+    },
   );
   await server.start();
-  const client = new InProcessClient({ store, reads: server.reads, random: systemRandom });
+  const client = new InProcessClient({ store, reads: server.reads, random: systemRandom, serviceAccounts });
   for (const name of ['default', 'kube-system']) await client.create(NAMESPACES, { metadata: { name } });
-  const url = `http://127.0.0.1:${server.address.port}`;
+  const url = `${ca ? 'https' : 'http'}://127.0.0.1:${server.address.port}`;
+  const base64 = (text = '') => Buffer.from(text).toString('base64');
   const home = await mkdtemp(join(tmpdir(), 'skein-kubectl-'));
+  const authority = ca ? `, certificate-authority-data: ${base64(ca.certPem)}` : '';
+  const user = admin
+    ? `{client-certificate-data: ${base64(admin.certPem)}, client-key-data: ${base64(admin.keyPem)}}`
+    : '{}';
   await writeFile(
     join(home, 'config'),
-    `apiVersion: v1\nkind: Config\nclusters: [{name: c, cluster: {server: "${url}"}}]\n` +
-      'contexts: [{name: c, context: {cluster: c, user: u}}]\ncurrent-context: c\nusers: [{name: u, user: {}}]\n',
+    `apiVersion: v1\nkind: Config\nclusters: [{name: c, cluster: {server: "${url}"${authority}}}]\n` +
+      'contexts: [{name: c, context: {cluster: c, user: u}}]\ncurrent-context: c\n' +
+      `users: [{name: u, user: ${user}}]\n`,
   );
   return {
     store,
     server,
     client,
     url,
+    ca,
     kubectl: (path, args, input) =>
       new Promise((resolve) => {
         const child = execFile(

@@ -2,6 +2,11 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { methodNotAllowed, notFoundPath } from '../../../api/errors.js';
 import type { KindRegistry } from '../../../api/schema/registry.js';
+import {
+  JWKS_PATH,
+  type OpenIdDocuments,
+  OPENID_CONFIGURATION_PATH,
+} from '../../../security/serviceaccounts/service-accounts.js';
 import * as discovery from '../discovery/discovery.js';
 import { OPENAPI_V2_PROTOBUF, OpenApiV2 } from '../openapi/v2.js';
 import { OpenApiV3 } from '../openapi/v3.js';
@@ -31,6 +36,8 @@ export interface PathHandlerDeps {
   readonly registry: KindRegistry;
   readonly health?: readonly HealthCheck[];
   readonly metricsText?: () => Promise<string>;
+  /** Who issues service account tokens, and with what keys. */
+  readonly openId?: OpenIdDocuments;
 }
 
 export class PathHandler {
@@ -74,6 +81,9 @@ export class PathHandler {
         return this.discovery(request, response, first, rest);
       case 'openapi':
         return this.openApi(request, response, rest);
+      case '.well-known':
+      case 'openid':
+        return this.openIdDocument(request, response, path);
       default:
         throw notFoundPath();
     }
@@ -88,11 +98,13 @@ export class PathHandler {
       '/api',
       '/api/v1',
       '/apis',
+      ...(this.deps.openId ? [OPENID_CONFIGURATION_PATH] : []),
       ...groups,
       '/healthz',
       '/livez',
       '/openapi/v2',
       '/openapi/v3',
+      ...(this.deps.openId ? [JWKS_PATH] : []),
       '/readyz',
       '/version',
     ];
@@ -136,6 +148,19 @@ export class PathHandler {
     if (rest.length === 0) return sendJson(request, response, 200, this.openApiV3.index());
     const { bytes, hash } = this.openApiV3.document(rest.join('/'));
     return sendBytes(request, response, 200, bytes, { headers: { Etag: `"${hash}"` } });
+  }
+
+  private openIdDocument(request: IncomingMessage, response: ServerResponse, path: string): Promise<void> {
+    const { openId } = this.deps;
+    // As long as upstream lets them be kept: a new key verifies before it signs.
+    const headers = { 'Cache-Control': 'public, max-age=3600' };
+    if (openId && path === OPENID_CONFIGURATION_PATH) {
+      return sendJson(request, response, 200, openId.configuration(), { headers });
+    }
+    if (openId && path === JWKS_PATH) {
+      return sendJson(request, response, 200, openId.jwks(), { headers, contentType: 'application/jwk-set+json' });
+    }
+    throw notFoundPath();
   }
 
   private async health(

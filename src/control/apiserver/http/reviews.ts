@@ -1,6 +1,6 @@
 /** Reviews: questions about users and permissions that are answered at once and never stored. */
 import { parseBody } from '../../../api/body.js';
-import { ApiError, badRequest, methodNotAllowed } from '../../../api/errors.js';
+import { badRequest, methodNotAllowed } from '../../../api/errors.js';
 import type { ResourceInfo } from '../../../api/schema/registry.js';
 import { apiVersionOf } from '../../../api/resource.js';
 import type { Authenticator } from '../../../security/authn/authenticator.js';
@@ -19,6 +19,7 @@ interface ReviewSpec {
   readonly groups?: readonly string[];
   readonly uid?: string;
   readonly token?: string;
+  readonly audiences?: readonly string[];
   readonly namespace?: string;
   readonly resourceAttributes?: Readonly<Record<string, string>>;
   readonly nonResourceAttributes?: { readonly path?: string; readonly verb?: string };
@@ -59,14 +60,11 @@ const userDocument = ({ name, uid, groups, extra }: UserInfo) => ({
   ...(extra === undefined ? {} : { extra }),
 });
 
-async function tokenStatus(authenticator: Authenticator, token: string) {
-  try {
-    const user = await authenticator.authenticate({ bearerToken: token });
-    if (token !== '') return { authenticated: true, user: userDocument(user) };
-  } catch (error) {
-    if (!(error instanceof ApiError)) throw error;
-  }
-  return { error: 'invalid bearer token' };
+async function tokenStatus(authenticator: Authenticator, { token = '', audiences = [] }: ReviewSpec) {
+  if (token === '') throw badRequest('token is required for TokenReview in authentication');
+  const verdict = await authenticator.review(token, audiences.length === 0 ? undefined : audiences);
+  if (!verdict.authenticated) return { user: {}, error: verdict.error };
+  return { authenticated: true, user: userDocument(verdict.user), audiences: verdict.audiences };
 }
 
 export async function handleReview(
@@ -92,7 +90,7 @@ export async function handleReview(
       break;
     }
     case 'TokenReview':
-      status = await tokenStatus(authenticator, spec.token ?? '');
+      status = await tokenStatus(authenticator, spec);
       break;
     case 'SelfSubjectRulesReview': {
       const everything = accessStatus(authorizer, {

@@ -21,6 +21,7 @@ import {
 } from '../../../security/authn/authenticator.js';
 import type { UserInfo } from '../../../security/authn/user.js';
 import { type AuthorizationAttributes, type Authorizer, refusalText } from '../../../security/authz/authorizer.js';
+import type { ServiceAccounts } from '../../../security/serviceaccounts/service-accounts.js';
 import type { ObjectStore } from '../../../store/object-store.js';
 import { TooManyRequests, type Fairness } from '../fairness/fairness.js';
 import type { NodeProxy } from '../proxy/node-proxy.js';
@@ -30,6 +31,7 @@ import { authorizationVerb, parseResourcePath, verbOf, type ApiVerb, type Resour
 import { ResourceHandler } from './resource-handler.js';
 import { handleReview, isReview } from './reviews.js';
 import { sendError, sendText } from './response.js';
+import { handleTokenRequest, isTokenRequest } from './token-request.js';
 import { DEFAULT_WATCH_LIMITS, type WatchStreamLimits } from './watch-stream.js';
 
 export interface ApiServerDeps {
@@ -41,6 +43,8 @@ export interface ApiServerDeps {
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Logger;
+  /** Issues service account tokens; without it the `token` subresource is not served. */
+  readonly serviceAccounts?: ServiceAccounts;
   /** Named checks of `/healthz`, `/livez` and `/readyz`. */
   readonly health?: readonly HealthCheck[];
   /** The text of `/metrics` in Prometheus' format. */
@@ -103,7 +107,10 @@ export class ApiServer implements Service {
     this.reads = deps.reads ?? new ObjectReads(deps);
     const limits = { bodyBytes: options.bodyBytes ?? 3 * 1024 * 1024, watch: options.watch ?? DEFAULT_WATCH_LIMITS };
     this.resources = new ResourceHandler({ ...deps, reads: this.reads }, limits, this.stopping.signal);
-    this.paths = new PathHandler(deps);
+    this.paths = new PathHandler({
+      ...deps,
+      ...(deps.serviceAccounts ? { openId: deps.serviceAccounts.documents } : {}),
+    });
   }
 
   /** Where the server listens. Throws before it has started. */
@@ -240,7 +247,10 @@ export class ApiServer implements Service {
       info,
       id: uuid(this.deps.random),
     };
+    const { serviceAccounts } = this.deps;
     if (verb === 'create' && isReview(info)) await handleReview(call, this.deps.authorizer, this.deps.authenticator);
+    else if (serviceAccounts && isTokenRequest(call))
+      await handleTokenRequest(call, serviceAccounts, this.deps.registry);
     else await this.resources.handle(call);
   }
 

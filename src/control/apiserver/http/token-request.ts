@@ -1,0 +1,33 @@
+/** POST `serviceaccounts/NAME/token`: answered by this peer, nothing is stored. */
+import { DEFAULT_BODY_LIMITS, parseBody } from '../../../api/body.js';
+import { badRequest } from '../../../api/errors.js';
+import { decodeObject } from '../../../api/schema/decode.js';
+import type { KindRegistry } from '../../../api/schema/registry.js';
+import type { TokenRequest } from '../../../api/types/authentication-v1.js';
+import type { ServiceAccounts } from '../../../security/serviceaccounts/service-accounts.js';
+import { readBody, type ResourceRequest } from './resource-handler.js';
+import { sendJson } from './response.js';
+
+const MAX_BYTES = 64 * 1024;
+
+export const isTokenRequest = ({ verb, path }: Pick<ResourceRequest, 'verb' | 'path'>) =>
+  verb === 'create' && path.subresource === 'token' && path.resource === 'serviceaccounts' && path.group === '';
+
+/** Throws `ApiError`. */
+export async function handleTokenRequest(
+  { request, response, path, query }: ResourceRequest,
+  accounts: ServiceAccounts,
+  registry: KindRegistry,
+): Promise<void> {
+  const body = await readBody(request, MAX_BYTES);
+  const info = registry.kindInfo('authentication.k8s.io', 'v1', 'TokenRequest');
+  if (!info) throw new Error('no schema for TokenRequest');
+  const { value, duplicates } = parseBody(body, request.headers['content-type'], DEFAULT_BODY_LIMITS);
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw badRequest('an object is required');
+  const strict = query.get('fieldValidation') === 'Strict' ? 'Strict' : 'Ignore';
+  const { object } = decodeObject(info, value, strict, duplicates);
+  // Created a moment ago on another peer, perhaps.
+  await accounts.lookups.fresh();
+  const answer = await accounts.requests.create(path.namespace, path.name, object as unknown as TokenRequest);
+  await sendJson(request, response, 201, answer.object, { warnings: answer.warnings });
+}
