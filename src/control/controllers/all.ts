@@ -20,6 +20,7 @@ import type { NodeLiveness } from './nodelifecycle/liveness.js';
 import { taintEvictionController, type TaintEvictionOptions } from './nodelifecycle/taint-eviction.js';
 import { podGcController, type PodGcOptions } from './podgc/controller.js';
 import { replicaSetController, type ReplicaSetOptions } from './replicaset/controller.js';
+import { resourceQuotaController } from './resourcequota/controller.js';
 import { serviceAccountController, type ServiceAccountOptions } from './serviceaccount/controller.js';
 
 export interface ControllersOptions extends BootstrapOptions, ServiceAccountOptions {
@@ -79,6 +80,7 @@ function assemble(environment: ControllerEnvironment, options: ControllersOption
       resources: () => options.deletableResources().filter(({ namespaced }) => namespaced),
     }),
     garbageCollector(deps, { resources: options.deletableResources() }),
+    resourceQuotaController(deps, { resources: () => options.deletableResources() }),
     podGcController(deps, options.podGc),
     eventTtlController(deps, options.eventTtl),
     flowControlController(deps),

@@ -79,3 +79,7 @@ export class AdmissionChain {
     }
   }
 }
+
+/** A pod is being created, as opposed to changed or addressed through a subresource. */
+export const isPodCreation = ({ operation, group, resource, subresource }: AdmissionAttributes): boolean =>
+  operation === 'CREATE' && resource === 'pods' && group === '' && subresource === '';

@@ -1,14 +1,17 @@
 /** The plugins of a cluster, in upstream's order. */
 import type { Random } from '../../base/random.js';
 import { AdmissionChain, type AdmissionPlugin } from './admission.js';
+import { defaultIngressClass } from './default-ingress-class.js';
+import { defaultTolerationSeconds, type DefaultTolerationOptions } from './default-toleration-seconds.js';
+import { limitRanger } from './limit-ranger.js';
 import { namespaceLifecycle } from './namespace-lifecycle.js';
-import {
-  defaultTolerationSeconds,
-  priorityAdmission,
-  serviceAccountAdmission,
-  type DefaultTolerationOptions,
-} from './pod-plugins.js';
+import { serviceAccountAdmission } from './pod-plugins.js';
+import { priorityAdmission } from './priority.js';
+import { ResourceQuotaAdmission } from './resource-quota.js';
+import { runtimeClass } from './runtime-class.js';
 import { DEFAULT_SERVICE_ALLOCATION, ServiceAllocation, type ServiceAllocationOptions } from './service-allocation.js';
+import { defaultStorageClass, persistentVolumeClaimResize, storageObjectInUseProtection } from './storage.js';
+import { taintNodesByCondition } from './taint-nodes.js';
 
 export interface AdmissionOptions {
   readonly services: ServiceAllocationOptions;
@@ -26,7 +29,7 @@ export interface DefaultAdmission {
   readonly services: ServiceAllocation;
 }
 
-/** `more` run after the built-in plugins. */
+/** `more` run where upstream's webhooks do: after the built-in plugins, before the quota. */
 export function createDefaultAdmission(
   deps: { readonly random: Random },
   options: AdmissionOptions = DEFAULT_ADMISSION,
@@ -35,11 +38,21 @@ export function createDefaultAdmission(
   const services = new ServiceAllocation(deps, options.services);
   const chain = new AdmissionChain([
     namespaceLifecycle,
+    limitRanger,
     serviceAccountAdmission,
+    taintNodesByCondition,
     priorityAdmission,
     defaultTolerationSeconds(options.tolerations),
-    services,
+    defaultStorageClass,
+    storageObjectInUseProtection,
+    persistentVolumeClaimResize,
+    runtimeClass,
+    defaultIngressClass,
     ...more,
+    // Upstream allocates while it stores, so after all that may change a Service.
+    services,
+    // Last: what is refused is not charged.
+    new ResourceQuotaAdmission(),
   ]);
   return { chain, services };
 }

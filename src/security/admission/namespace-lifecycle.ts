@@ -3,9 +3,10 @@
  * the cluster itself needs stay.
  */
 import { ApiError, forbidden, notFound } from '../../api/errors.js';
+import type { Namespace } from '../../api/types/core-v1.js';
 import type { AdmissionPlugin } from './admission.js';
 
-const IMMORTAL = new Set(['default', 'kube-system', 'kube-public', 'kube-node-lease']);
+const IMMORTAL = new Set(['default', 'kube-system', 'kube-public']);
 const NAMESPACES = { group: '', resource: 'namespaces' };
 
 export const namespaceLifecycle: AdmissionPlugin = {
@@ -21,9 +22,9 @@ export const namespaceLifecycle: AdmissionPlugin = {
     }
     // Reviews ask about a namespace without creating anything in it; subresources concern an object that exists.
     if (subresource !== '' || resource === 'localsubjectaccessreviews') return;
-    const owner = lookups.get('', 'namespaces', '', namespace);
+    const owner = lookups.get('', 'namespaces', '', namespace) as Namespace | undefined;
     if (owner === undefined) throw notFound(NAMESPACES, namespace);
-    if (owner.metadata.deletionTimestamp === undefined) return;
+    if (owner.metadata.deletionTimestamp === undefined && owner.status?.phase !== 'Terminating') return;
     const refusal = forbidden(
       { group, resource },
       name,
