@@ -51,6 +51,8 @@ type Start = Extract<Action, { type: 'start' }>;
 
 /** Between tries of what failed for reasons other than the image: 1 s doubling to 30 s. */
 const RETRY = { baseMs: 1_000, maxMs: 30_000 };
+/** What a volume waits for, as the certificate of a new namespace, is often there a moment later. */
+const MOUNT_RETRY = { baseMs: 200, maxMs: 30_000 };
 
 export class ContainerStarter {
   private readonly starting = new Set<string>();
@@ -73,7 +75,13 @@ export class ContainerStarter {
     try {
       await this.deps.volumes.mount(pod, this.facts(state));
     } catch (error) {
-      this.failed(state, '', 'FailedMount', errorText(error instanceof VolumeError ? error.message : error));
+      this.failed(
+        state,
+        '',
+        'FailedMount',
+        errorText(error instanceof VolumeError ? error.message : error),
+        MOUNT_RETRY,
+      );
       this.deps.event(pod, 'Warning', 'FailedMount', error instanceof Error ? error.message : String(error));
       return;
     }
@@ -227,12 +235,12 @@ export class ContainerStarter {
     state.condemned.set(id, 'FailedPostStartHook');
   }
 
-  private failed(state: PodState, name: string, reason: string, message: string): void {
+  private failed(state: PodState, name: string, reason: string, message: string, retry = RETRY): void {
     const tries = this.tries.get(state) ?? new Map<string, number>();
     this.tries.set(state, tries);
     const count = (tries.get(name) ?? 0) + 1;
     tries.set(name, count);
-    state.failures.set(name, { reason, message, retryAtMs: this.deps.clock.nowMs() + backoffMs(count, RETRY) });
+    state.failures.set(name, { reason, message, retryAtMs: this.deps.clock.nowMs() + backoffMs(count, retry) });
   }
 
   private worked(state: PodState, name: string): void {

@@ -20,8 +20,8 @@ import type { ImageManager } from '../images/image-manager.js';
 import { Prober } from '../probes/prober.js';
 import type { Runtime } from '../runtime/runtime.js';
 import { objectSource } from '../volumes/object-source.js';
-import type { TokenSource } from '../volumes/payloads.js';
 import { PodVolumes } from '../volumes/pod-volumes.js';
+import { ServiceAccountTokens } from '../volumes/service-account-tokens.js';
 import { admit } from './admission.js';
 import { NOTE, type BackoffRule } from './container-notes.js';
 import type { NodeContext } from './container-starter.js';
@@ -41,8 +41,6 @@ export interface KubeletDeps {
   readonly node?: () => Node | undefined;
   /** False while this peer's copy of the cluster's state may lag behind what it ran before. True unless told. */
   readonly isCurrent?: () => boolean;
-  /** Tokens for projected volumes. */
-  readonly token?: TokenSource;
 }
 
 export interface KubeletOptions {
@@ -97,7 +95,7 @@ export class Kubelet implements Service {
     });
     const objects = objectSource(client);
     this.volumes = new PodVolumes(
-      { objects, ...(deps.token === undefined ? {} : { token: deps.token }) },
+      { objects, tokens: new ServiceAccountTokens(deps) },
       { root: options.root, tmpfs: options.tmpfs ?? false },
     );
     this.worker = new PodWorker(

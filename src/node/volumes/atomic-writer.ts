@@ -22,6 +22,8 @@ import { dirname, join, normalize } from 'node:path';
 export interface FilePayload {
   readonly data: Uint8Array;
   readonly mode: number;
+  /** The numeric user it is given to, where this process may (root). */
+  readonly user?: number;
 }
 
 const DATA = '..data';
@@ -42,11 +44,12 @@ export async function writePayload(
   if (old !== undefined && (await same(join(directory, old), payload))) return false;
   const fresh = await mkdtemp(`${directory}/..`);
   await chmod(fresh, 0o755);
-  for (const [path, { data, mode }] of payload) {
+  for (const [path, { data, mode, user }] of payload) {
     const target = join(fresh, path);
     await mkdir(dirname(target), { recursive: true, mode: 0o755 });
     await writeFile(target, data);
     await chmod(target, group === undefined ? mode : mode | ((mode & 0o400) >> 3));
+    if (user !== undefined && process.geteuid?.() === 0) await chown(target, user, -1);
     if (group !== undefined) await chown(target, -1, group);
   }
   await rm(join(directory, NEW_DATA), { force: true });

@@ -11,23 +11,20 @@ import type {
 import type { FilePayload } from './atomic-writer.js';
 import { podField, resourceField, type DownwardFacts } from './downward.js';
 import type { ObjectSource } from './object-source.js';
+import type { TokenSource } from './service-account-tokens.js';
 
 /** A volume that cannot be set up now; the text is upstream's, for the FailedMount event. */
 export class VolumeError extends Error {
   readonly code = 'ERR_VOLUME';
 }
 
-/** A token for the pod's service account, bound to the pod. Absent where the API has no token requests. */
-export type TokenSource = (
-  pod: Pod,
-  projection: { readonly audience: string | undefined; readonly expirationSeconds: number },
-) => Promise<string>;
-
 export interface PayloadContext {
   readonly pod: Pod;
   readonly objects: ObjectSource;
   readonly facts: DownwardFacts;
-  readonly token: TokenSource | undefined;
+  readonly tokens: TokenSource;
+  /** What the volume holds at a path now; undefined when nothing. */
+  readonly present: (path: string) => Promise<string | undefined>;
 }
 
 type Payload = Map<string, FilePayload>;
@@ -64,7 +61,7 @@ export async function payloadOf(volume: Volume, context: PayloadContext): Promis
         : source.downwardAPI
           ? downwardFiles(source.downwardAPI.items ?? [], mode, context)
           : source.serviceAccountToken
-            ? await tokenFile(source.serviceAccountToken, context)
+            ? await tokenFile(source.serviceAccountToken, mode, context)
             : new Map<string, FilePayload>();
     for (const [path, file] of files) all.set(path, file);
   }
@@ -138,18 +135,24 @@ function downwardFiles(items: readonly DownwardAPIVolumeFile[], mode: number, { 
   return files;
 }
 
-async function tokenFile(projection: ServiceAccountTokenProjection, { pod, token }: PayloadContext): Promise<Payload> {
-  if (!token) throw new VolumeError('failed to fetch token: the server could not find the requested resource');
-  const { audience, expirationSeconds = TOKEN_SECONDS, path } = projection;
+async function tokenFile(
+  { audience, expirationSeconds = TOKEN_SECONDS, path }: ServiceAccountTokenProjection,
+  mode: number,
+  { pod, tokens, present }: PayloadContext,
+): Promise<Payload> {
   try {
-    const text = await token(pod, { audience, expirationSeconds });
-    return new Map([[path, { data: Buffer.from(text, 'utf8'), mode: tokenMode(pod) }]]);
+    const text = await tokens.token(pod, { audience, expirationSeconds }, await present(path));
+    return new Map([[path, { data: Buffer.from(text, 'utf8'), ...tokenAccess(pod, mode) }]]);
   } catch (error) {
     throw new VolumeError(`failed to fetch token: ${error instanceof Error ? error.message : String(error)}`);
   }
 }
 
-/** Only the container's user may read a token, unless several users or a group share the pod. */
-function tokenMode(pod: Pod): number {
-  return pod.spec?.securityContext?.fsGroup === undefined ? 0o644 : 0o640;
+/** A token is for its user alone where that is known: one for all containers, or the group of the pod's volumes. */
+function tokenAccess({ spec }: Pod, mode: number): Pick<FilePayload, 'mode' | 'user'> {
+  const containers = [...(spec?.initContainers ?? []), ...(spec?.containers ?? [])];
+  const users = new Set(containers.map((one) => one.securityContext?.runAsUser ?? spec?.securityContext?.runAsUser));
+  const [user] = users.size === 1 ? users : [];
+  if (user === undefined && spec?.securityContext?.fsGroup === undefined) return { mode };
+  return { mode: 0o600, ...(user === undefined ? {} : { user }) };
 }

@@ -13,7 +13,8 @@ import type { HostPathVolumeSource, Pod, Volume } from '../../api/types/core-v1.
 import { writePayload } from './atomic-writer.js';
 import type { DownwardFacts } from './downward.js';
 import type { ObjectSource } from './object-source.js';
-import { payloadOf, VolumeError, type TokenSource } from './payloads.js';
+import { payloadOf, VolumeError } from './payloads.js';
+import type { TokenSource } from './service-account-tokens.js';
 
 export interface MountedVolume {
   readonly path: string;
@@ -23,7 +24,7 @@ export interface MountedVolume {
 
 export interface PodVolumesDeps {
   readonly objects: ObjectSource;
-  readonly token?: TokenSource;
+  readonly tokens: TokenSource;
 }
 
 export interface PodVolumesOptions {
@@ -98,8 +99,9 @@ export class PodVolumes {
       await this.emptyDirectory(path, volume.emptyDir, group);
       return { path, readOnly: false };
     }
-    const { objects, token } = this.deps;
-    const payload = await payloadOf(volume, { pod, objects, facts, token });
+    const { objects, tokens } = this.deps;
+    const present = (file: string) => readFile(join(path, normalize(`/${file}`)), 'utf8').catch(() => undefined);
+    const payload = await payloadOf(volume, { pod, objects, facts, tokens, present });
     await mkdir(path, { recursive: true, mode: 0o755 });
     await writePayload(path, payload ?? new Map(), group);
     return { path, readOnly: true };

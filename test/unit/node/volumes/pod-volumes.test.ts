@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdtemp, mkdir, readFile, readlink, rm, stat, symlink } from 'node:fs/promises';
+import { mkdtemp, mkdir, readFile, readlink, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { ConfigMap, Pod, Volume } from '../../../../src/api/types/core-v1.js';
@@ -23,6 +23,7 @@ describe('pod volumes', () => {
           secret: () => Promise.resolve(secret),
           services: () => Promise.resolve([]),
         },
+        tokens: { token: (_pod, _wanted, present) => Promise.resolve(present ?? 'fresh') },
       },
       { root, tmpfs: false },
     );
@@ -72,6 +73,28 @@ describe('pod volumes', () => {
       /not a directory/,
     );
     await assert.rejects(mount({ name: 'v', nfs: { server: 'x', path: '/' } }), /no volume plugin matched/);
+  });
+
+  it('writes tokens for their user alone where that is known, and keeps one that is good', async () => {
+    const projected = { sources: [{ serviceAccountToken: { path: 'token' } }], defaultMode: 0o644 };
+    const mode = async (spec: Partial<NonNullable<Pod['spec']>>) => {
+      const one = pod({ name: 'v', projected });
+      one.spec = { ...one.spec, containers: [{ name: 'c' }], ...spec };
+      one.metadata = { ...one.metadata, uid: `u-${JSON.stringify(spec).length}` };
+      const path = (await volumes.mount(one, FACTS)).get('v')?.path ?? '';
+      assert.equal(await readFile(join(path, 'token'), 'utf8'), 'fresh');
+      await writeFile(join(path, 'token'), 'kept');
+      await volumes.mount(one, FACTS);
+      assert.equal(await readFile(join(path, 'token'), 'utf8'), 'kept');
+      return (await stat(join(path, 'token'))).mode & 0o777;
+    };
+    assert.equal(await mode({}), 0o644);
+    const user = process.getuid?.() ?? 0;
+    const group = process.getgid?.() ?? 0;
+    assert.equal(await mode({ securityContext: { runAsUser: user } }), 0o600);
+    assert.equal(await mode({ securityContext: { runAsUser: user, fsGroup: group } }), 0o640);
+    const containers = [{ name: 'a', securityContext: { runAsUser: user } }, { name: 'b' }];
+    assert.equal(await mode({ containers }), 0o644);
   });
 
   it('refuses item paths that lead out of the volume', async () => {
