@@ -22,6 +22,7 @@ import { podGcController, type PodGcOptions } from './podgc/controller.js';
 import { replicaSetController, type ReplicaSetOptions } from './replicaset/controller.js';
 import { resourceQuotaController } from './resourcequota/controller.js';
 import { serviceAccountController, type ServiceAccountOptions } from './serviceaccount/controller.js';
+import { claimProtectionController, volumeProtectionController } from './volumeprotection/controller.js';
 
 export interface ControllersOptions extends BootstrapOptions, ServiceAccountOptions {
   readonly nodeLiveness: NodeLiveness;
@@ -81,6 +82,8 @@ function assemble(environment: ControllerEnvironment, options: ControllersOption
     }),
     garbageCollector(deps, { resources: options.deletableResources() }),
     resourceQuotaController(deps, { resources: () => options.deletableResources() }),
+    claimProtectionController(deps),
+    volumeProtectionController(deps),
     podGcController(deps, options.podGc),
     eventTtlController(deps, options.eventTtl),
     flowControlController(deps),
