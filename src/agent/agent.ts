@@ -93,7 +93,7 @@ async function assemble(
   const registry = KindRegistry.load();
   const mesh = createMesh(base, config, address, enrolment);
   const store = createStore(base, config, enrolment, mesh, registry);
-  const { replica, serviceFollower } = store;
+  const { replica, serviceFollower, kindFollower } = store;
   const api = createApi(base, config, address, enrolment, mesh, replica, registry);
   const node = await createNode(
     { ...base, client: api.client },
@@ -120,6 +120,16 @@ async function assemble(
     stop: () => Promise.resolve(),
   };
   const control = createControlPlane(base, enrolment, mesh, store, api, registry, onFailure);
-  const services = [...mesh.services, replica, kubeconfig, serviceFollower, api.followers, server, ...control, node];
+  const services = [
+    ...mesh.services,
+    replica,
+    kubeconfig,
+    kindFollower,
+    serviceFollower,
+    api.followers,
+    server,
+    ...control,
+    node,
+  ];
   return new ServiceGroup('agent', services, base.log);
 }

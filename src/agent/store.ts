@@ -1,6 +1,8 @@
 /** The replica of this peer, with the API's write pipeline as what its sequencer executes. */
 import { join } from 'node:path';
+import type { Service } from '../base/lifecycle.js';
 import type { KindRegistry } from '../api/schema/registry.js';
+import { createKindFollower } from '../control/apiserver/customresources/kind-follower.js';
 import { createWriteExecutor } from '../control/apiserver/writes/executor.js';
 import { ServiceFollower } from '../control/apiserver/writes/service-follower.js';
 import { createDefaultAdmission, DEFAULT_ADMISSION } from '../security/admission/default-plugins.js';
@@ -26,6 +28,8 @@ const FLUSH_DELAY_MS = 100;
 
 export interface Store {
   readonly replica: Replica;
+  /** Registers custom resources' kinds as their definitions are applied. */
+  readonly kindFollower: Service;
   /** To be reset when the sequencer changes. */
   readonly serviceFollower: ServiceFollower;
 }
@@ -64,5 +68,9 @@ export function createStore(
       mayFound: founded,
     },
   );
-  return { replica, serviceFollower: new ServiceFollower(replica, admission.services) };
+  return {
+    replica,
+    kindFollower: createKindFollower(replica, registry),
+    serviceFollower: new ServiceFollower(replica, admission.services),
+  };
 }

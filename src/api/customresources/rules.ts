@@ -10,8 +10,8 @@ export interface PrinterColumn {
   readonly format: string;
   readonly description: string;
   readonly priority: number;
-  /** Null: an empty cell. */
-  value(object: KubeObject, nowMs: number): string | number | boolean | null;
+  /** Null: an empty cell. Dates as they are in the object. */
+  value(object: KubeObject): string | number | boolean | null;
 }
 
 export interface CustomResourceRules {

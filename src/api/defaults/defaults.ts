@@ -1,6 +1,6 @@
 /** Defaulting: what Kubernetes fills in after decoding and before admission. */
 import type { KubeObject } from '../object.js';
-import type { KindInfo } from '../schema/registry.js';
+import type { KindInfo, ResourceInfo } from '../schema/registry.js';
 import * as cluster from './cluster.js';
 import { defaultPod } from './pod.js';
 import { defaultEndpoints, defaultEndpointSlice, defaultService } from './service.js';
@@ -47,10 +47,17 @@ const DEFAULTERS: Readonly<Record<string, Defaulter>> = {
 };
 
 /**
- * Fills in the defaults of a built-in kind **in place** (the caller owns the object, e.g. fresh from `decodeObject`) and
+ * Fills in the defaults of a kind **in place** (the caller owns the object, e.g. fresh from `decodeObject`) and
  * returns it. Idempotent. Does nothing for kinds without defaults.
  */
-export function applyDefaults<T extends KubeObject>(info: Pick<KindInfo, 'group' | 'version' | 'kind'>, object: T): T {
+export function applyDefaults<T extends KubeObject>(
+  info: Pick<KindInfo, 'group' | 'version' | 'kind'> & Partial<Pick<ResourceInfo, 'rules'>>,
+  object: T,
+): T {
+  if (info.rules !== undefined) {
+    info.rules.applyDefaults(object);
+    return object;
+  }
   if (info.kind === 'HorizontalPodAutoscaler' && info.group === 'autoscaling') {
     (info.version === 'v1' ? of(cluster.defaultHpaV1) : of(cluster.defaultHpa))(object);
     return object;

@@ -7,7 +7,7 @@ import { badRequest } from '../errors.js';
 import type { KubeObject } from '../object.js';
 import { QuantityError, canonicalQuantity } from '../quantity.js';
 import { apiVersionOf } from '../resource.js';
-import type { KindInfo } from './registry.js';
+import type { KindInfo, ResourceInfo } from './registry.js';
 import type { FieldNode, ListNode, MapNode, ObjectNode, ScalarNode, SchemaNode } from './schema.js';
 
 /** What to do about unknown and duplicate fields: the `fieldValidation` parameter. */
@@ -275,6 +275,10 @@ function decodeNode(value: unknown, node: SchemaNode, path: Path | undefined, wa
 const cannotHandle = ({ version, kind }: KindInfo, why: string) =>
   badRequest(`${kind} in version "${version}" cannot be handled as a ${kind}: ${why}`);
 
+/** The 400 of `Strict` field validation. */
+export const refuseStrictly = (info: KindInfo, findings: readonly string[]) =>
+  cannotHandle(info, `strict decoding error: ${findings.slice(0, MAX_STRICT_ERRORS).join(', ')}`);
+
 /**
  * Decodes an object of a known kind. `apiVersion` and `kind` are set from `info`; a differing one in the input is the
  * caller's to judge. Throws a 400 with upstream's text for wrong types, and in `Strict` mode for unknown fields;
@@ -286,6 +290,8 @@ export function decodeObject(
   mode: FieldValidation,
   duplicates: readonly string[] = [],
 ): Decoded {
+  const { rules } = info as Partial<ResourceInfo>;
+  if (rules !== undefined) return rules.decode(input, mode, duplicates);
   const walk = new Walk(mode !== 'Ignore');
   let object: Record<string, unknown>;
   try {
@@ -295,9 +301,7 @@ export function decodeObject(
     throw error;
   }
   const findings = mode === 'Ignore' ? [] : [...duplicates, ...walk.unknown];
-  if (mode === 'Strict' && findings.length > 0) {
-    throw cannotHandle(info, `strict decoding error: ${findings.join(', ')}`);
-  }
+  if (mode === 'Strict' && findings.length > 0) throw refuseStrictly(info, findings);
   const { apiVersion: _apiVersion, kind: _kind, metadata = {}, ...rest } = object;
   const decoded = { apiVersion: apiVersionOf(info), kind: info.kind, metadata, ...rest } as KubeObject;
   return { object: decoded, warnings: findings };

@@ -9,8 +9,11 @@ interface Scalable {
   status?: { replicas?: number };
 }
 
+type Scaled = Pick<ResourceInfo, 'kind'> & Partial<Pick<ResourceInfo, 'rules'>>;
+
 /** The Scale that stands for a Deployment, ReplicaSet, StatefulSet or ReplicationController. */
-export function toScale(info: Pick<ResourceInfo, 'kind'>, object: KubeObject): Scale & KubeObject {
+export function toScale(info: Scaled, object: KubeObject): Scale & KubeObject {
+  if (info.rules !== undefined) return info.rules.toScale(object);
   const { name, namespace, uid, resourceVersion, creationTimestamp } = object.metadata;
   const { spec, status } = object as Scalable;
   const selector =
@@ -38,7 +41,8 @@ export function toScale(info: Pick<ResourceInfo, 'kind'>, object: KubeObject): S
  * The object with the replicas of a Scale. Takes over the Scale's `resourceVersion` when it has one (a precondition) and
  * counts the generation up when the number changes.
  */
-export function fromScale(_info: Pick<ResourceInfo, 'kind'>, object: KubeObject, scale: Scale): KubeObject {
+export function fromScale(info: Scaled, object: KubeObject, scale: Scale): KubeObject {
+  if (info.rules !== undefined) return info.rules.fromScale(object, scale);
   const replicas = scale.spec?.replicas ?? 0;
   const before = (object as Scalable).spec?.replicas;
   const metadata = { ...object.metadata };

@@ -200,6 +200,8 @@ function desired(object: KubeObject): Record<string, unknown> {
 
 function asksForMore(info: ResourceInfo, object: KubeObject, old: KubeObject): boolean {
   if (!semanticEqual(desired(object), desired(old))) return true;
+  // A custom resource without the subresource has no status in this sense: it is a field like others.
+  if (info.custom && !hasStatus(info) && !semanticEqual(object.status, old.status)) return true;
   const annotated = keyOf(info) === 'apps/Deployment';
   if (annotated && !semanticEqual(object.metadata.annotations, old.metadata.annotations)) return true;
   const labelled = keyOf(info) === 'discovery.k8s.io/EndpointSlice';
@@ -210,7 +212,9 @@ function asksForMore(info: ResourceInfo, object: KubeObject, old: KubeObject): b
 const LABELS_KEPT_BY_STATUS = new Set(['apps/Deployment']);
 
 function prepareStatusUpdate(info: ResourceInfo, object: KubeObject, old: KubeObject): KubeObject {
-  const metadata = { ...object.metadata };
+  // Through the status of a custom resource nothing else changes but who manages its fields.
+  const metadata = info.custom ? { ...old.metadata } : { ...object.metadata };
+  if (info.custom) keep(metadata, object.metadata, 'managedFields');
   if (LABELS_KEPT_BY_STATUS.has(keyOf(info))) keep(metadata, old.metadata, 'labels');
   if (keyOf(info) === '/Pod') {
     keep(metadata, old.metadata, 'ownerReferences');

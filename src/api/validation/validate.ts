@@ -82,6 +82,7 @@ function validateSpec(errors: FieldErrors, info: ResourceInfo, object: KubeObjec
 export function validateCreate(info: ResourceInfo, object: KubeObject): FieldError[] {
   const errors = new FieldErrors();
   validateMetadata(errors, info, object.metadata);
+  if (info.rules !== undefined) return [...errors.list, ...info.rules.validateCreate(object)];
   validateSpec(errors, info, object);
   return errors.list;
 }
@@ -99,6 +100,7 @@ export function validateUpdate(
   const errors = new FieldErrors();
   validateMetadataUpdate(errors, object, old);
   validateMetadata(errors, info, object.metadata);
+  if (info.rules !== undefined) return [...errors.list, ...info.rules.validateUpdate(object, old, subresource)];
   if (subresource === 'status') {
     validateBySchema(errors, info.schema, object, { required: false, status: true });
     return errors.list;

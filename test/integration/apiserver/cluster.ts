@@ -11,6 +11,7 @@ import { NAMESPACES } from '../../../src/api/resource.js';
 import { KindRegistry } from '../../../src/api/schema/registry.js';
 import { InProcessClient } from '../../../src/control/apiserver/client.js';
 import { ApiServer } from '../../../src/control/apiserver/http/server.js';
+import { createKindFollower } from '../../../src/control/apiserver/customresources/kind-follower.js';
 import { createWriteExecutor, SYSTEM_USER } from '../../../src/control/apiserver/writes/executor.js';
 import { createDefaultAdmission } from '../../../src/security/admission/default-plugins.js';
 import { Authenticator } from '../../../src/security/authn/authenticator.js';
@@ -48,6 +49,7 @@ export async function startCluster(
   const { chain } = createDefaultAdmission({ random: systemRandom });
   const executor = createWriteExecutor({ registry, random: systemRandom, admission: chain });
   const store = new MemoryStore({ clock: systemClock, executor });
+  await createKindFollower(store, registry).start();
   const serviceAccounts = createServiceAccounts({
     clock: systemClock,
     random: systemRandom,

@@ -34,6 +34,8 @@ export const VERSION = Object.freeze({
 
 export interface PathHandlerDeps {
   readonly registry: KindRegistry;
+  /** Waits until this peer knows every kind that was established before, at whichever peer; fails when that cannot be told. */
+  readonly fresh?: () => Promise<void>;
   readonly health?: readonly HealthCheck[];
   readonly metricsText?: () => Promise<string>;
   /** Who issues service account tokens, and with what keys. */
@@ -47,11 +49,6 @@ export class PathHandler {
   constructor(private readonly deps: PathHandlerDeps) {
     this.openApiV2 = new OpenApiV2(deps.registry);
     this.openApiV3 = new OpenApiV3(deps.registry);
-  }
-
-  invalidate(): void {
-    this.openApiV2.invalidate();
-    this.openApiV3.invalidate();
   }
 
   async handle(request: IncomingMessage, response: ServerResponse, url: URL): Promise<void> {
@@ -117,6 +114,7 @@ export class PathHandler {
     parts: readonly string[],
   ): Promise<void> {
     const { registry } = this.deps;
+    if (root === 'apis') await this.upToDate();
     if (parts.length === 0) {
       const version = discovery.aggregatedVersion(request.headers.accept);
       const headers = { Vary: 'Accept' };
@@ -134,8 +132,14 @@ export class PathHandler {
     return sendJson(request, response, 200, discovery.resourceList(registry, group, version));
   }
 
+  /** Discovery answers from what is here when no sequencer is in reach. */
+  private async upToDate(): Promise<void> {
+    await this.deps.fresh?.().catch(() => undefined);
+  }
+
   private async openApi(request: IncomingMessage, response: ServerResponse, parts: readonly string[]): Promise<void> {
     const [version, ...rest] = parts;
+    await this.upToDate();
     if (version === 'v2' && rest.length === 0) {
       const accept = request.headers.accept ?? '';
       // These clients compare the answer's type with this text, not with what they asked for.

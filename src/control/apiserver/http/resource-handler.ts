@@ -16,9 +16,10 @@ import { parseSelection } from '../reads/selection.js';
 import { partialOf, tableFor } from '../tables/table.js';
 import type { DeleteParameters, PatchKind, WriteRequest, WriteVerb } from '../writes/write-request.js';
 import { observerOf } from './exchange-observer.js';
+import { FlushSchedule } from './flush-schedule.js';
 import { negotiate, type Representation } from './negotiation.js';
 import { isTrue, scopeFits, type ApiVerb, type ResourcePath } from './request-info.js';
-import { sendBytes, sendJson } from './response.js';
+import { sendBytes, sendJson, warningHeader } from './response.js';
 import { streamWatch, type WatchStreamLimits } from './watch-stream.js';
 
 export interface ResourceRequest {
@@ -112,14 +113,20 @@ const numberOf = (query: URLSearchParams, name: string): number => {
 };
 
 export class ResourceHandler {
+  private readonly flushes: FlushSchedule;
+
   constructor(
     private readonly deps: ResourceHandlerDeps,
     private readonly limits: ResourceHandlerLimits,
     private readonly stopping: AbortSignal,
-  ) {}
+  ) {
+    this.flushes = new FlushSchedule(deps.clock);
+  }
 
   async handle(call: ResourceRequest): Promise<void> {
     const { verb, path, info } = call;
+    const deprecation = info.rules?.deprecation;
+    if (deprecation !== undefined) call.response.setHeader('Warning', warningHeader(deprecation));
     if (!scopeFits(info, path, verb) && !(verb === 'create' && path.subresource !== '')) throw notFoundPath();
     switch (verb) {
       case 'get':
@@ -241,7 +248,7 @@ export class ResourceHandler {
     if (!call.info.verbs.includes('watch')) throw methodNotAllowed();
     const { query, request, response, info } = call;
     await streamWatch(
-      this.deps,
+      { ...this.deps, flushes: this.flushes },
       {
         request,
         response,

@@ -11,7 +11,7 @@ import type { Clock } from '../../../base/clock.js';
 import type { Service } from '../../../base/lifecycle.js';
 import { errorText, type Logger } from '../../../base/log.js';
 import { uuid, type Random } from '../../../base/random.js';
-import { ApiError, forbidden, methodNotAllowed, notFoundPath } from '../../../api/errors.js';
+import { ApiError, methodNotAllowed, notFoundPath } from '../../../api/errors.js';
 import type { KindRegistry } from '../../../api/schema/registry.js';
 import {
   type Authenticator,
@@ -20,14 +20,16 @@ import {
   subjectOf,
 } from '../../../security/authn/authenticator.js';
 import type { UserInfo } from '../../../security/authn/user.js';
-import { type AuthorizationAttributes, type Authorizer, refusalText } from '../../../security/authz/authorizer.js';
+import type { AuthorizationAttributes, Authorizer } from '../../../security/authz/authorizer.js';
 import type { ServiceAccounts } from '../../../security/serviceaccounts/service-accounts.js';
 import type { ObjectStore } from '../../../store/object-store.js';
 import { TooManyRequests, type Fairness } from '../fairness/fairness.js';
 import type { NodeProxy } from '../proxy/node-proxy.js';
 import { ObjectReads } from '../reads/object-reads.js';
+import { attributesOf, requireAllowed } from './access.js';
+import { actingUser } from './impersonation.js';
 import { PathHandler, type HealthCheck } from './path-handler.js';
-import { authorizationVerb, parseResourcePath, verbOf, type ApiVerb, type ResourcePath } from './request-info.js';
+import { parseResourcePath, verbOf, type ApiVerb, type ResourcePath } from './request-info.js';
 import { ResourceHandler } from './resource-handler.js';
 import { handleReview, isReview } from './reviews.js';
 import { sendError, sendText } from './response.js';
@@ -81,6 +83,8 @@ export interface ApiServerOptions {
 const urlOf = (request: IncomingMessage) => new URL(request.url ?? '/', 'https://localhost');
 
 interface Routed {
+  /** Who sent the request; `user` is who it counts as. */
+  readonly requester: UserInfo;
   readonly user: UserInfo;
   readonly target: { path: ResourcePath; verb: ApiVerb } | undefined;
   readonly attributes: AuthorizationAttributes;
@@ -109,6 +113,7 @@ export class ApiServer implements Service {
     this.resources = new ResourceHandler({ ...deps, reads: this.reads }, limits, this.stopping.signal);
     this.paths = new PathHandler({
       ...deps,
+      fresh: () => this.reads.fresh(undefined),
       ...(deps.serviceAccounts ? { openId: deps.serviceAccounts.documents } : {}),
     });
   }
@@ -118,11 +123,6 @@ export class ApiServer implements Service {
     const address = this.server?.address();
     if (typeof address !== 'object' || address === null) throw new Error('the API server is not listening');
     return address;
-  }
-
-  /** The set of kinds has changed: documents made from it are made anew. */
-  kindsChanged(): void {
-    this.paths.invalidate();
   }
 
   async start(): Promise<void> {
@@ -235,7 +235,7 @@ export class ApiServer implements Service {
       await this.nodes().forward(request, response, path, url);
       return;
     }
-    const info = this.deps.registry.find(path.group, path.version, path.resource);
+    const info = await this.kindOf(path);
     if (!info) throw notFoundPath();
     const call = {
       request,
@@ -264,6 +264,15 @@ export class ApiServer implements Service {
     return this.deps.nodes;
   }
 
+  /** A kind that another peer has just been given is looked for again once this one is up to date. */
+  private async kindOf({ group, version, resource }: ResourcePath) {
+    const { registry } = this.deps;
+    const known = registry.find(group, version, resource);
+    if (known || group === '') return known;
+    await this.reads.fresh(undefined);
+    return registry.find(group, version, resource);
+  }
+
   private async upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
     socket.on('error', () => socket.destroy());
     try {
@@ -283,14 +292,16 @@ export class ApiServer implements Service {
 
   /** Who asks for what, and whether they may. Throws 401, 403 and 404. */
   private async route(request: IncomingMessage, url: URL): Promise<Routed> {
-    const user = await this.authenticate(request);
+    const requester = await this.authenticate(request);
+    const user = actingUser(request, requester, this.deps.authorizer);
     const method = request.method ?? 'GET';
     const path = parseResourcePath(url.pathname);
     const verb = path && verbOf(method, path, url.searchParams);
     if (path && !verb) throw methodNotAllowed();
     const target = path && verb ? { path, verb } : undefined;
-    const attributes = this.authorize(user, target, url.pathname, method);
-    return { user, target, attributes };
+    const attributes = attributesOf(user, target, url, method);
+    requireAllowed(this.deps.authorizer, attributes);
+    return { requester, user, target, attributes };
   }
 
   private async authenticate(request: IncomingMessage): Promise<UserInfo> {
@@ -311,30 +322,5 @@ export class ApiServer implements Service {
     const subject = secure.authorized === true ? subjectOf(secure.getPeerCertificate?.()) : undefined;
     this.subjects.set(socket, { subject });
     return subject;
-  }
-
-  private authorize(
-    user: UserInfo,
-    target: Routed['target'],
-    pathname: string,
-    method: string,
-  ): AuthorizationAttributes {
-    const path = target?.path;
-    const attributes: AuthorizationAttributes = {
-      user,
-      verb: target ? authorizationVerb(target.verb, method) : method.toLowerCase(),
-      group: path?.group ?? '',
-      version: path?.version ?? '',
-      resource: path?.resource ?? '',
-      subresource: path?.subresource ?? '',
-      namespace: path?.namespace ?? (path?.resource === 'namespaces' ? path.name : ''),
-      name: path?.name ?? '',
-      ...(target ? {} : { path: pathname }),
-    };
-    const { decision, reason } = this.deps.authorizer.authorize(attributes);
-    if (decision === 'allow') return attributes;
-    const text = refusalText(attributes, reason);
-    if (!path) throw new ApiError(403, 'Forbidden', `forbidden: ${text}`, {});
-    throw forbidden({ group: path.group, resource: path.resource }, path.name, text);
   }
 }

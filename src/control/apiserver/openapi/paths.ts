@@ -42,11 +42,15 @@ export function describedPaths(infos: readonly ResourceInfo[]): DescribedPath[] 
 }
 
 export const WRITE_PARAMETERS = ['dryRun', 'fieldManager', 'fieldValidation'] as const;
-export const PATCH_TYPES = [
+const PATCH_TYPES = [
   'application/json-patch+json',
   'application/merge-patch+json',
   'application/strategic-merge-patch+json',
   'application/apply-patch+yaml',
 ] as const;
+
+/** Custom resources know no strategic merge. */
+export const patchTypes = ({ custom }: ResourceInfo): string[] =>
+  PATCH_TYPES.filter((type) => !custom || type !== 'application/strategic-merge-patch+json');
 
 export const isWrite = ({ method }: Operation) => method === 'post' || method === 'put' || method === 'patch';

@@ -1,33 +1,14 @@
 /** OpenAPI v2 as JSON, and in the protobuf encoding that kubectl up to 1.28 insists on. */
 import protobuf from 'protobufjs';
-import type { KindRegistry } from '../../../api/schema/registry.js';
-import type { OpenApiSchema } from '../../../api/schema/schema.js';
-import { describedPaths, isWrite, PATCH_TYPES, WRITE_PARAMETERS, type DescribedPath, type Operation } from './paths.js';
+import { v2Schema } from '../../../api/customresources/published-schema.js';
+import type { KindRegistry, ResourceInfo } from '../../../api/schema/registry.js';
+import { customSchemas } from './custom-schemas.js';
+import { describedPaths, isWrite, patchTypes, WRITE_PARAMETERS, type DescribedPath, type Operation } from './paths.js';
 import { OPENAPI_V2_MESSAGES } from './v2-messages.js';
 
 export const OPENAPI_V2_PROTOBUF = 'application/com.github.proto-openapi.spec.v2.v1.0+protobuf';
 
-const V3_REF = '#/components/schemas/';
 const V2_REF = '#/definitions/';
-const DROPPED = new Set(['nullable', 'oneOf', 'anyOf', 'not', 'default', 'allOf']);
-
-/** A v3 schema in the v2 dialect. */
-function downgrade(schema: OpenApiSchema): Record<string, unknown> {
-  const reference = schema.$ref ?? (schema.allOf?.length === 1 ? schema.allOf[0]?.$ref : undefined);
-  if (reference !== undefined) return { $ref: reference.replace(V3_REF, V2_REF) };
-  const out: Record<string, unknown> = {};
-  for (const [key, value] of Object.entries(schema)) {
-    if (DROPPED.has(key)) continue;
-    if (key === 'properties') {
-      out[key] = Object.fromEntries(
-        Object.entries(value as Record<string, OpenApiSchema>).map(([name, child]) => [name, downgrade(child)]),
-      );
-    } else if (key === 'items' || (key === 'additionalProperties' && typeof value === 'object')) {
-      out[key] = downgrade(value as OpenApiSchema);
-    } else out[key] = value;
-  }
-  return out;
-}
 
 function operationDocument({ info }: DescribedPath, operation: Operation): Record<string, unknown> {
   const { group, version, kind, schemaName } = info;
@@ -44,7 +25,7 @@ function operationDocument({ info }: DescribedPath, operation: Operation): Recor
       ]
     : [];
   return {
-    consumes: operation.method === 'patch' ? [...PATCH_TYPES] : ['*/*'],
+    consumes: operation.method === 'patch' ? patchTypes(info) : ['*/*'],
     produces: ['application/json'],
     operationId: `${operation.action}${kind}`,
     parameters,
@@ -54,17 +35,21 @@ function operationDocument({ info }: DescribedPath, operation: Operation): Recor
   };
 }
 
-function buildDocument(registry: KindRegistry): Record<string, unknown> {
+type Document = Record<'paths' | 'definitions', Record<string, unknown>>;
+
+const HEAD = { swagger: '2.0', info: { title: 'skein', version: 'v1.32.0' } };
+
+function buildDocument(infos: readonly ResourceInfo[], schemas: Readonly<Record<string, object>>): Document {
   const paths: Record<string, unknown> = {};
-  for (const described of describedPaths(registry.all())) {
+  for (const described of describedPaths(infos)) {
     paths[described.path] = Object.fromEntries(
       described.operations.map((operation) => [operation.method, operationDocument(described, operation)]),
     );
   }
   const definitions = Object.fromEntries(
-    Object.entries(registry.compiler.schemas).map(([name, schema]) => [name, downgrade(schema)]),
+    Object.entries(schemas).map(([name, schema]) => [name, v2Schema(schema as Record<string, unknown>)]),
   );
-  return { swagger: '2.0', info: { title: 'skein', version: 'v1.32.0' }, paths, definitions };
+  return { paths, definitions };
 }
 
 // The gnostic message form: maps are lists of named values, extensions carry YAML text.
@@ -134,13 +119,15 @@ function operationMessage(operation: Message): Message {
   };
 }
 
-function encodeDocument(document: Message): Buffer {
-  const type = protobuf.Root.fromJSON(OPENAPI_V2_MESSAGES).lookupType('openapi.v2.Document');
+let documentType: protobuf.Type | undefined;
+
+/** `head` only once: encoded documents are joined by appending, which is how protobuf merges messages. */
+function encodeDocument({ paths, definitions }: Document, head: object): Buffer {
+  documentType ??= protobuf.Root.fromJSON(OPENAPI_V2_MESSAGES).lookupType('openapi.v2.Document');
   const message = {
-    swagger: '2.0',
-    info: document['info'],
+    ...head,
     paths: {
-      path: Object.entries(document['paths'] as Record<string, Record<string, Message>>).map(([path, operations]) =>
+      path: Object.entries(paths as Record<string, Record<string, Message>>).map(([path, operations]) =>
         named(
           path,
           Object.fromEntries(Object.entries(operations).map(([method, value]) => [method, operationMessage(value)])),
@@ -148,38 +135,70 @@ function encodeDocument(document: Message): Buffer {
       ),
     },
     definitions: {
-      additionalProperties: Object.entries(document['definitions'] as Record<string, Message>).map(([name, schema]) =>
+      additionalProperties: Object.entries(definitions as Record<string, Message>).map(([name, schema]) =>
         named(name, schemaMessage(schema)),
       ),
     },
   };
-  return Buffer.from(type.encode(type.fromObject(message)).finish());
+  return Buffer.from(documentType.encode(documentType.fromObject(message)).finish());
 }
 
-/** Both forms are built when first asked for (about 100 ms) and kept. */
+/** The entries of an object without the braces. */
+const entriesText = (record: object) => JSON.stringify(record).slice(1, -1);
+const joinTexts = (parts: readonly string[]) => parts.filter((part) => part !== '').join(',');
+
+/**
+ * Both forms are built when first asked for (about 100 ms) and kept. The part of the built-in kinds never changes; that of custom
+ * resources is made anew when their kinds have changed.
+ */
 export class OpenApiV2 {
-  private document: Record<string, unknown> | undefined;
-  private jsonBytes: Buffer | undefined;
-  private protobufBytes: Buffer | undefined;
+  private builtIn: Document | undefined;
+  private builtInProtobuf: Buffer | undefined;
+  private custom: { readonly generation: number; readonly document: Document } | undefined;
+  private readonly answers = new Map<'json' | 'protobuf', { readonly generation: number; readonly bytes: Buffer }>();
 
   constructor(private readonly registry: KindRegistry) {}
 
-  /** Forgets what was built: the kinds have changed. */
-  invalidate(): void {
-    this.document = undefined;
-    this.jsonBytes = undefined;
-    this.protobufBytes = undefined;
-  }
-
   json(): Buffer {
-    return (this.jsonBytes ??= Buffer.from(JSON.stringify(this.built())));
+    return this.answer('json', () => {
+      const [fixed, custom] = [this.builtInDocument(), this.customDocument()];
+      const paths = joinTexts([entriesText(fixed.paths), entriesText(custom.paths)]);
+      const definitions = joinTexts([entriesText(fixed.definitions), entriesText(custom.definitions)]);
+      return Buffer.from(`{${entriesText(HEAD)},"paths":{${paths}},"definitions":{${definitions}}}`);
+    });
   }
 
   protobuf(): Buffer {
-    return (this.protobufBytes ??= encodeDocument(this.built()));
+    return this.answer('protobuf', () => {
+      this.builtInProtobuf ??= encodeDocument(this.builtInDocument(), HEAD);
+      return Buffer.concat([this.builtInProtobuf, encodeDocument(this.customDocument(), {})]);
+    });
   }
 
-  private built(): Record<string, unknown> {
-    return (this.document ??= buildDocument(this.registry));
+  private answer(form: 'json' | 'protobuf', make: () => Buffer): Buffer {
+    const { generation } = this.registry;
+    let known = this.answers.get(form);
+    if (known?.generation !== generation) {
+      known = { generation, bytes: make() };
+      this.answers.set(form, known);
+    }
+    return known.bytes;
+  }
+
+  private builtInDocument(): Document {
+    const { registry } = this;
+    return (this.builtIn ??= buildDocument(
+      registry.all().filter(({ custom }) => !custom),
+      registry.compiler.schemas,
+    ));
+  }
+
+  private customDocument(): Document {
+    const { generation } = this.registry;
+    if (this.custom?.generation !== generation) {
+      const infos = this.registry.all().filter(({ custom }) => custom);
+      this.custom = { generation, document: buildDocument(infos, customSchemas(infos)) };
+    }
+    return this.custom.document;
   }
 }

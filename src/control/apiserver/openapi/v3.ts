@@ -2,12 +2,13 @@
 import { createHash } from 'node:crypto';
 import { notFoundPath } from '../../../api/errors.js';
 import type { KindRegistry } from '../../../api/schema/registry.js';
+import { customSchemas } from './custom-schemas.js';
 import type { OpenApiSchema } from '../../../api/schema/schema.js';
 import {
   describedPaths,
   groupRoot,
   isWrite,
-  PATCH_TYPES,
+  patchTypes,
   WRITE_PARAMETERS,
   type DescribedPath,
   type Operation,
@@ -48,7 +49,10 @@ function operationDocument({ info, item }: DescribedPath, operation: Operation):
     operation.method === 'patch'
       ? {
           content: Object.fromEntries(
-            PATCH_TYPES.map((type) => [type, { schema: { $ref: `${REF}io.k8s.apimachinery.pkg.apis.meta.v1.Patch` } }]),
+            patchTypes(info).map((type) => [
+              type,
+              { schema: { $ref: `${REF}io.k8s.apimachinery.pkg.apis.meta.v1.Patch` } },
+            ]),
           ),
           required: true,
         }
@@ -69,14 +73,9 @@ function pathParameters({ info, item }: DescribedPath) {
 }
 
 export class OpenApiV3 {
-  private readonly documents = new Map<string, { bytes: Buffer; hash: string }>();
+  private readonly documents = new Map<string, { bytes: Buffer; hash: string; generation: number }>();
 
   constructor(private readonly registry: KindRegistry) {}
-
-  /** Forgets what was built: the kinds have changed. */
-  invalidate(): void {
-    this.documents.clear();
-  }
 
   /** `GET /openapi/v3`. */
   index(): object {
@@ -93,13 +92,16 @@ export class OpenApiV3 {
 
   /** `GET /openapi/v3/{path}`, e.g. `apis/apps/v1`. Throws a 404. */
   document(path: string): { bytes: Buffer; hash: string } {
-    const known = this.documents.get(path);
-    if (known) return known;
     const match = /^(?:api\/([^/]+)|apis\/([^/]+)\/([^/]+))$/.exec(path);
     if (!match) throw notFoundPath();
-    const [, core, group = '', version = ''] = match;
-    const bytes = Buffer.from(JSON.stringify(this.build(group, core ?? version)));
-    const built = { bytes, hash: createHash('sha256').update(bytes).digest('hex').slice(0, 32).toUpperCase() };
+    const [, core, group = '', version = core ?? ''] = match;
+    const generation = this.registry.generationOf(group, version);
+    const known = this.documents.get(path);
+    if (known?.generation === generation) return known;
+    this.documents.delete(path);
+    const bytes = Buffer.from(JSON.stringify(this.build(group, version)));
+    const hash = createHash('sha256').update(bytes).digest('hex').slice(0, 32).toUpperCase();
+    const built = { bytes, hash, generation };
     this.documents.set(path, built);
     return built;
   }
@@ -115,7 +117,10 @@ export class OpenApiV3 {
       ]);
       paths[described.path] = { ...Object.fromEntries(operations), parameters: pathParameters(described) };
     }
-    const schemas = reachableSchemas(this.registry.compiler.schemas, [
+    const custom = customSchemas(infos);
+    const known = { ...this.registry.compiler.schemas, ...custom };
+    const schemas = reachableSchemas(known, [
+      ...Object.keys(custom),
       ...infos.map(({ schemaName }) => schemaName),
       'io.k8s.apimachinery.pkg.apis.meta.v1.Patch',
       'io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions',

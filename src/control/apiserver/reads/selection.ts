@@ -1,6 +1,7 @@
 /** Which objects of a resource a list, watch or collection request is about. */
 import type { KubeObject } from '../../../api/object.js';
 import type { ResourceRef } from '../../../api/resource.js';
+import type { ResourceInfo } from '../../../api/schema/registry.js';
 import { parseFieldSelector } from '../../../api/selectors/field.js';
 import { parseLabelSelector } from '../../../api/selectors/label.js';
 
@@ -20,10 +21,14 @@ export interface Selection {
   matches(object: KubeObject): boolean;
 }
 
+/** The fields that a custom resource's definition offers besides name and namespace. */
+export const selectableFieldsOf = (resource: ResourceRef): readonly string[] | undefined =>
+  (resource as Partial<ResourceInfo>).rules?.selectableFields;
+
 /** Throws a 400 for selectors that cannot be parsed. */
 export function parseSelection(resource: ResourceRef, options: SelectionOptions): Selection {
   const labels = parseLabelSelector(options.labelSelector ?? '');
-  const fields = parseFieldSelector(resource, options.fieldSelector ?? '');
+  const fields = parseFieldSelector(resource, options.fieldSelector ?? '', selectableFieldsOf(resource));
   const namespace = resource.namespaced && options.namespace ? options.namespace : undefined;
   return {
     namespace,

@@ -1,7 +1,8 @@
 /** What columns are made of, and the texts that kubectl's users know. */
 import type { DeepReadonly, KubeObject, LabelSelector } from '../../../api/object.js';
 
-export type Cell = string | number | boolean;
+/** Null: nothing to show. */
+export type Cell = string | number | boolean | null;
 
 export interface CellContext {
   readonly object: KubeObject;
@@ -11,8 +12,9 @@ export interface CellContext {
 export interface Column {
   readonly name: string;
   /** `string` unless told. */
-  readonly type?: 'string' | 'integer' | 'boolean' | 'date';
+  readonly type?: string;
   readonly format?: string;
+  readonly description?: string;
   /** Columns of priority 1 are shown with `-o wide`. */
   readonly priority?: number;
   value(context: CellContext): Cell;

@@ -2,7 +2,7 @@
 import type { KubeObject } from '../../../api/object.js';
 import type { ResourceInfo } from '../../../api/schema/registry.js';
 import { COLUMNS } from './columns.js';
-import { ageOf, type Cell, type Column } from './cells.js';
+import { ageOf, sinceText, type Cell, type Column } from './cells.js';
 
 export interface TableOptions {
   readonly metaVersion: 'v1' | 'v1beta1';
@@ -21,8 +21,14 @@ export const partialOf = (object: KubeObject, metaVersion: string) => ({
   metadata: object.metadata,
 });
 
-function definitionOf({ name, type, priority, format }: Column) {
-  return { name, type: type ?? 'string', format: format ?? '', description: '', priority: priority ?? 0 };
+function definitionOf({ name, type, priority, format, description }: Column) {
+  return {
+    name,
+    type: type ?? 'string',
+    format: format ?? '',
+    description: description ?? '',
+    priority: priority ?? 0,
+  };
 }
 
 function embedded(object: KubeObject, { includeObject, metaVersion }: TableOptions): object {
@@ -30,8 +36,20 @@ function embedded(object: KubeObject, { includeObject, metaVersion }: TableOptio
   return { object: includeObject === 'Object' ? object : partialOf(object, metaVersion) };
 }
 
+/** A custom resource's columns come from its definition. */
+function columnsFor(info: ResourceInfo): readonly Column[] {
+  if (info.rules === undefined) return COLUMNS[`${info.group}/${info.resource}`] ?? DEFAULT_COLUMNS;
+  return info.rules.columns.map((column) => ({
+    ...column,
+    value: ({ object, nowMs }) => {
+      const value = column.value(object);
+      return column.type === 'date' && typeof value === 'string' ? sinceText(value, nowMs) : value;
+    },
+  }));
+}
+
 export function tableFor(info: ResourceInfo, objects: readonly KubeObject[], options: TableOptions) {
-  const columns = COLUMNS[`${info.group}/${info.resource}`] ?? DEFAULT_COLUMNS;
+  const columns = columnsFor(info);
   const rows = objects.map((object) => {
     const cells: Cell[] = [object.metadata.name ?? ''];
     // A bookmark's object has nothing to show.

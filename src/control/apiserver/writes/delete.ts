@@ -18,6 +18,7 @@ import { parseLabelSelector } from '../../../api/selectors/label.js';
 import type { Namespace, Pod } from '../../../api/types/core-v1.js';
 import type { ObjectKey } from '../../../store/object-store.js';
 import { attributesOf, bodyOf, keyOf, type Outcome, type WriteContext } from './context.js';
+import { heldByInstances } from '../customresources/definition-transaction.js';
 import { jsonEqual } from './json-equality.js';
 import { returnsDeleted } from './kind-rules.js';
 import type { DeleteParameters } from './write-request.js';
@@ -178,7 +179,7 @@ export function deletePresent(
   const attributes = attributesOf(context, 'DELETE', key.name, undefined, present);
   deps.admission.admit(attributes, context.lookups);
   deps.admission.validate(attributes, context.lookups);
-  const marked = markedForDeletion(context, present, parameters);
+  const marked = heldByInstances(info, transaction, markedForDeletion(context, present, parameters));
   const removed = isRemovable(marked);
   if (request.dryRun) return { object: removed ? present : marked, removed };
   if (removed) return { object: finishDeletion(context, key, present), removed };
@@ -216,7 +217,7 @@ export function deleteCollection(context: WriteContext): Outcome {
   const { info, request, transaction } = context;
   if (!info.verbs.includes('deletecollection')) throw methodNotAllowed();
   const labels = parseLabelSelector(request.labelSelector ?? '');
-  const fields = parseFieldSelector(info, request.fieldSelector ?? '');
+  const fields = parseFieldSelector(info, request.fieldSelector ?? '', info.rules?.selectableFields);
   const parameters = { ...request.deletion, ...optionsFromBody(context) };
   const namespace = info.namespaced && request.namespace !== '' ? request.namespace : undefined;
   const items: KubeObject[] = [];

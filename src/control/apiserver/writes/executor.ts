@@ -6,12 +6,12 @@
 import { ApiError, methodNotAllowed, notFoundPath } from '../../../api/errors.js';
 import { MASTERS_GROUP } from '../../../security/authn/user.js';
 import type { WriteExecutor, WriteReply, WriteTransaction } from '../../../store/object-store.js';
+import { announceCustom, resolveKind, transactionFor } from '../customresources/resolution.js';
 import type { ExecutorDeps, Outcome, WriteContext } from './context.js';
 import { createObject } from './create.js';
 import { deleteCollection, deleteObject } from './delete.js';
 import { bindPod, evictPod } from './pod-subresources.js';
 import { patchObject, updateObject } from './update.js';
-import { ViewedTransaction } from './viewed-transaction.js';
 import type { WriteRequest } from './write-request.js';
 
 export type { ExecutorDeps } from './context.js';
@@ -49,11 +49,11 @@ export function createWriteExecutor(deps: ExecutorDeps): WriteExecutor {
     const request = submitted as WriteRequest;
     const warnings: string[] = [];
     try {
-      const info = deps.registry.find(request.group, request.version, request.resource);
+      const info = resolveKind(deps.registry, transaction, request.group, request.version, request.resource);
       if (info === undefined) throw notFoundPath();
       const context: WriteContext = {
         deps,
-        transaction: info.view === undefined ? transaction : new ViewedTransaction(transaction, info, info.view),
+        transaction: transactionFor(info, transaction),
         request,
         info,
         warnings,
@@ -72,6 +72,7 @@ export function createWriteExecutor(deps: ExecutorDeps): WriteExecutor {
           },
         },
       };
+      if (info.rules !== undefined) announceCustom(info.rules, request, warnings);
       const { code, body } = run(context);
       return { code, body, warnings };
     } catch (error) {
