@@ -5,7 +5,7 @@ import { defaultIngressClass } from './default-ingress-class.js';
 import { defaultTolerationSeconds, type DefaultTolerationOptions } from './default-toleration-seconds.js';
 import { limitRanger } from './limit-ranger.js';
 import { namespaceLifecycle } from './namespace-lifecycle.js';
-import { serviceAccountAdmission } from './pod-plugins.js';
+import { serviceAccountAdmission } from './service-account.js';
 import { priorityAdmission } from './priority.js';
 import { ResourceQuotaAdmission } from './resource-quota.js';
 import { runtimeClass } from './runtime-class.js';
@@ -39,7 +39,7 @@ export function createDefaultAdmission(
   const chain = new AdmissionChain([
     namespaceLifecycle,
     limitRanger,
-    serviceAccountAdmission,
+    serviceAccountAdmission(deps),
     taintNodesByCondition,
     priorityAdmission,
     defaultTolerationSeconds(options.tolerations),

@@ -16,7 +16,25 @@ export interface PrivateRoot {
   readonly gid: number | undefined;
 }
 
+/** Links are followed inside the root: `/var/run` is one to `/run` on most systems, and must not lead to the machine's. */
 const SCRIPT = `
+inside() {
+  at=; rest=$1/; links=0
+  while [ -n "$rest" ]; do
+    part=\${rest%%/*}; rest=\${rest#*/}
+    case $part in
+      ''|.) continue;;
+      ..) at=\${at%/*}; continue;;
+    esac
+    if [ -L "$root$at/$part" ] && [ "$links" -lt 40 ]; then
+      links=$((links + 1)); link=$(readlink "$root$at/$part")
+      case $link in /*) at=;; esac
+      rest=$link/$rest
+    else at=$at/$part
+    fi
+  done
+  printf '%s' "$at"
+}
 work=$1; lower=$2; dir=$3; user=$4; count=$5; shift 5
 mkdir -p "$work/upper" "$work/tmp" "$work/root"
 mount -t overlay overlay -o "lowerdir=$lower,upperdir=$work/upper,workdir=$work/tmp" "$work/root"
@@ -24,7 +42,7 @@ root=$work/root
 mkdir -p "$root/proc" "$root/dev" "$root/sys"
 mount --rbind /proc "$root/proc"; mount --rbind /dev "$root/dev"; mount --rbind /sys "$root/sys"
 while [ "$count" -gt 0 ]; do
-  from=$1; to=$root$2; mode=$3; shift 3; count=$((count - 1))
+  from=$1; to=$root$(inside "$2"); mode=$3; shift 3; count=$((count - 1))
   if [ -d "$from" ]; then mkdir -p "$to"; else mkdir -p "$(dirname "$to")"; [ -e "$to" ] || : > "$to"; fi
   mount --rbind "$from" "$to"
   [ "$mode" = rw ] || mount -o remount,bind,ro "$to"
