@@ -5,7 +5,10 @@ import { defaultIngressClass } from './default-ingress-class.js';
 import { defaultTolerationSeconds, type DefaultTolerationOptions } from './default-toleration-seconds.js';
 import { limitRanger } from './limit-ranger.js';
 import { namespaceLifecycle } from './namespace-lifecycle.js';
+import { nodeRestriction } from './node-restriction.js';
+import { rbacEscalation } from './rbac-escalation.js';
 import { serviceAccountAdmission } from './service-account.js';
+import { podSecurity } from './pod-security/plugin.js';
 import { priorityAdmission } from './priority.js';
 import { ResourceQuotaAdmission } from './resource-quota.js';
 import { runtimeClass } from './runtime-class.js';
@@ -40,7 +43,9 @@ export function createDefaultAdmission(
     namespaceLifecycle,
     limitRanger,
     serviceAccountAdmission(deps),
+    nodeRestriction,
     taintNodesByCondition,
+    podSecurity,
     priorityAdmission,
     defaultTolerationSeconds(options.tolerations),
     defaultStorageClass,
@@ -51,6 +56,8 @@ export function createDefaultAdmission(
     ...more,
     // Upstream allocates while it stores, so after all that may change a Service.
     services,
+    // Upstream asks while it stores as well.
+    rbacEscalation,
     // Last: what is refused is not charged.
     new ResourceQuotaAdmission(),
   ]);
