@@ -84,7 +84,6 @@ export function defaultNetworkPolicy({ spec }: NetworkPolicy): void {
 export function defaultHpaV1({ spec }: HpaV1): void {
   if (spec === undefined) return;
   spec.minReplicas ??= 1;
-  spec.targetCPUUtilizationPercentage ??= 80;
 }
 
 export function defaultHpa({ spec }: HorizontalPodAutoscaler): void {

@@ -1,16 +1,14 @@
-/** Rules of configuration and cluster kinds: ConfigMap, Secret, Namespace, Node, Lease, Event, RBAC bindings, … */
+/** Rules of ConfigMaps, Secrets, Namespaces, Nodes and Leases. */
 import ipaddr from 'ipaddr.js';
-import { configMapKey, dns1123Label, dns1123Subdomain, labelValue, qualifiedName } from '../names.js';
+import { configMapKey, labelValue, qualifiedName } from '../names.js';
 import type { DeepReadonly } from '../object.js';
 import { semanticEqual } from '../strategy/equality.js';
 import type { Lease } from '../types/coordination-v1.js';
-import type { ConfigMap, Event, Namespace, Node, PersistentVolumeClaim, Secret } from '../types/core-v1.js';
-import type { ClusterRoleBinding, RoleBinding } from '../types/rbac-v1.js';
+import type { ConfigMap, Namespace, Node, Secret } from '../types/core-v1.js';
 import type { FieldErrors } from './field-errors.js';
 
 /** Upstream's limit of the data of a ConfigMap or Secret. */
 const MAX_DATA_BYTES = 1024 * 1024;
-const RBAC = 'rbac.authorization.k8s.io';
 const IMMUTABLE_DATA = 'field is immutable when `immutable` is set';
 
 /** The bytes a base64 text stands for. */
@@ -159,54 +157,11 @@ export function validateLease(errors: FieldErrors, { spec }: DeepReadonly<Lease>
   if (duration !== undefined && duration <= 0) {
     errors.invalid('spec.leaseDurationSeconds', duration, 'must be greater than 0');
   }
+  if (spec?.preferredHolder && !spec.strategy) {
+    errors.forbidden('spec.preferredHolder', 'may only be specified when `strategy` is defined');
+  }
   const transitions = spec?.leaseTransitions;
   if (transitions !== undefined && transitions < 0) {
     errors.invalid('spec.leaseTransitions', transitions, 'must be greater than or equal to 0');
   }
-}
-
-export function validateEvent(errors: FieldErrors, event: DeepReadonly<Event>): void {
-  const namespace = event.involvedObject?.namespace ?? '';
-  const expected = namespace === '' ? ['default', 'kube-system', ''] : [namespace];
-  if (!expected.includes(event.metadata.namespace ?? '')) {
-    errors.invalid('involvedObject.namespace', namespace, 'does not match event.namespace');
-  }
-}
-
-export function validateClaim(errors: FieldErrors, { spec }: DeepReadonly<PersistentVolumeClaim>): void {
-  if ((spec?.accessModes ?? []).length === 0) errors.required('spec.accessModes', 'at least 1 access mode is required');
-  if (spec?.resources?.requests?.['storage'] === undefined) errors.required('spec.resources[storage]');
-  if (spec?.storageClassName) errors.check('spec.storageClassName', spec.storageClassName, dns1123Subdomain);
-}
-
-type Binding = DeepReadonly<RoleBinding | ClusterRoleBinding>;
-
-export function validateRoleBinding(errors: FieldErrors, binding: Binding): void {
-  const { roleRef, subjects = [] } = binding;
-  if (roleRef?.apiGroup !== RBAC) errors.notSupported('roleRef.apiGroup', roleRef?.apiGroup ?? '', [RBAC]);
-  const kinds = binding.kind === 'ClusterRoleBinding' ? ['ClusterRole'] : ['ClusterRole', 'Role'];
-  if (!kinds.includes(roleRef?.kind ?? '')) errors.notSupported('roleRef.kind', roleRef?.kind ?? '', kinds);
-  if (!roleRef?.name) errors.required('roleRef.name');
-  subjects.forEach((subject, index) => {
-    const at = `subjects[${index}]`;
-    if (!subject.name) errors.required(`${at}.name`);
-    switch (subject.kind) {
-      case 'ServiceAccount':
-        if (subject.name) errors.check(`${at}.name`, subject.name, dns1123Subdomain);
-        if (subject.apiGroup) errors.notSupported(`${at}.apiGroup`, subject.apiGroup, ['']);
-        if (!subject.namespace && binding.kind === 'ClusterRoleBinding') errors.required(`${at}.namespace`);
-        if (subject.namespace) errors.check(`${at}.namespace`, subject.namespace, dns1123Label);
-        break;
-      case 'User':
-      case 'Group':
-        if (subject.apiGroup !== RBAC) errors.notSupported(`${at}.apiGroup`, subject.apiGroup ?? '', [RBAC]);
-        break;
-      default:
-        errors.notSupported(`${at}.kind`, subject.kind ?? '', ['ServiceAccount', 'User', 'Group']);
-    }
-  });
-}
-
-export function validateRoleBindingUpdate(errors: FieldErrors, binding: Binding, old: Binding): void {
-  if (!semanticEqual(binding.roleRef, old.roleRef)) errors.invalid('roleRef', binding.roleRef, 'cannot change roleRef');
 }

@@ -1,27 +1,18 @@
 /** Rules of containers (core/v1 `validateContainers`): names, ports, env, mounts, probes, hooks. */
+import ipaddr from 'ipaddr.js';
 import { configMapKey, dns1123Label, envVarName, httpHeaderName, portName, portNumber } from '../names.js';
 import type { DeepReadonly } from '../object.js';
 import type { Container, EnvVar, HTTPGetAction, LifecycleHandler, Probe } from '../types/core-v1.js';
 import type { FieldErrors } from './field-errors.js';
-import { validateResources } from './selectors.js';
+import { ENV_FIELDS, validateFieldRef, validateResourceFieldRef } from './field-references.js';
+import { BAD_IP, validateResources } from './selectors.js';
+import { validateSecurityContext } from './security-context.js';
+import { validateLocalPath, type VolumeNames } from './volumes.js';
 
 type ReadContainer = DeepReadonly<Container>;
 
 const PULL_POLICIES = ['Always', 'IfNotPresent', 'Never'];
 const PROTOCOLS = ['SCTP', 'TCP', 'UDP'];
-const FIELD_REFS = new Set([
-  'metadata.name',
-  'metadata.namespace',
-  'metadata.uid',
-  'metadata.labels',
-  'metadata.annotations',
-  'spec.nodeName',
-  'spec.serviceAccountName',
-  'status.hostIP',
-  'status.hostIPs',
-  'status.podIP',
-  'status.podIPs',
-]);
 
 function validatePorts(errors: FieldErrors, field: string, ports: ReadContainer['ports']): void {
   const names = new Set<string>();
@@ -35,6 +26,7 @@ function validatePorts(errors: FieldErrors, field: string, ports: ReadContainer[
     if (!port.containerPort) errors.required(`${at}.containerPort`);
     else checkNumber(errors, `${at}.containerPort`, port.containerPort);
     if (port.hostPort) checkNumber(errors, `${at}.hostPort`, port.hostPort);
+    if (port.hostIP && !ipaddr.isValid(port.hostIP)) errors.invalid(`${at}.hostIP`, port.hostIP, BAD_IP);
     if (!port.protocol) errors.required(`${at}.protocol`);
     else errors.oneOf(`${at}.protocol`, port.protocol, PROTOCOLS);
   });
@@ -77,22 +69,12 @@ function validateEnv(errors: FieldErrors, field: string, env: DeepReadonly<EnvVa
       if (!reference.key) errors.required(`${at}.valueFrom.${source}.key`);
       else errors.check(`${at}.valueFrom.${source}.key`, reference.key, configMapKey);
     }
-    if (valueFrom.fieldRef !== undefined) validateFieldRef(errors, `${at}.valueFrom.fieldRef`, valueFrom.fieldRef);
-    if (valueFrom.resourceFieldRef !== undefined && !valueFrom.resourceFieldRef.resource) {
-      errors.required(`${at}.valueFrom.resourceFieldRef.resource`);
+    const { fieldRef, resourceFieldRef } = valueFrom;
+    if (fieldRef !== undefined) validateFieldRef(errors, `${at}.valueFrom.fieldRef`, fieldRef, ENV_FIELDS);
+    if (resourceFieldRef !== undefined) {
+      validateResourceFieldRef(errors, `${at}.valueFrom.resourceFieldRef`, resourceFieldRef, false);
     }
   });
-}
-
-function validateFieldRef(errors: FieldErrors, field: string, ref: { readonly fieldPath?: string }): void {
-  const path = ref.fieldPath ?? '';
-  if (path === '') {
-    errors.required(`${field}.fieldPath`);
-    return;
-  }
-  const base = /^(metadata\.(?:labels|annotations))\['.+'\]$/.exec(path)?.[1] ?? path;
-  if (!FIELD_REFS.has(base))
-    errors.invalid(`${field}.fieldPath`, path, 'error converting fieldPath: field label not supported');
 }
 
 function validateEnvFrom(errors: FieldErrors, field: string, sources: ReadContainer['envFrom']): void {
@@ -109,34 +91,62 @@ function validateEnvFrom(errors: FieldErrors, field: string, sources: ReadContai
   });
 }
 
-function validateMounts(
-  errors: FieldErrors,
-  field: string,
-  mounts: ReadContainer['volumeMounts'],
-  volumes: ReadonlySet<string>,
-): void {
+const PROPAGATIONS = ['Bidirectional', 'HostToContainer', 'None'];
+
+function validateMounts(errors: FieldErrors, field: string, container: ReadContainer, volumes: VolumeNames): void {
   const paths = new Set<string>();
-  (mounts ?? []).forEach((mount, index) => {
+  const devices = new Set(container.volumeDevices?.map(({ devicePath }) => devicePath));
+  container.volumeMounts?.forEach((mount, index) => {
     const at = `${field}[${index}]`;
     if (!mount.name) errors.required(`${at}.name`);
     else if (!volumes.has(mount.name)) errors.notFound(`${at}.name`, mount.name);
     if (!mount.mountPath) errors.required(`${at}.mountPath`);
-    else if (paths.has(mount.mountPath)) errors.invalid(`${at}.mountPath`, mount.mountPath, 'must be unique');
-    paths.add(mount.mountPath ?? '');
-    if (mount.subPath && mount.subPathExpr) {
-      errors.invalid(`${at}.subPathExpr`, mount.subPathExpr, 'subPathExpr and subPath are mutually exclusive');
+    if (paths.has(mount.mountPath)) errors.invalid(`${at}.mountPath`, mount.mountPath, 'must be unique');
+    paths.add(mount.mountPath);
+    if (devices.has(mount.mountPath)) {
+      errors.invalid(`${at}.mountPath`, mount.mountPath, 'must not already exist as a path in volumeDevices');
     }
-    for (const name of ['subPath', 'subPathExpr'] as const) {
-      const path = mount[name];
-      if (path) validateLocalPath(errors, `${at}.${name}`, path);
+    if (mount.subPath) validateLocalPath(errors, `${at}.subPath`, mount.subPath);
+    if (mount.subPathExpr) {
+      if (mount.subPath) {
+        errors.invalid(`${at}.subPathExpr`, mount.subPathExpr, 'subPathExpr and subPath are mutually exclusive');
+      }
+      validateLocalPath(errors, `${at}.subPathExpr`, mount.subPathExpr);
+    }
+    if (mount.mountPropagation === undefined) return;
+    errors.oneOf(`${at}.mountPropagation`, mount.mountPropagation, PROPAGATIONS);
+    if (mount.mountPropagation === 'Bidirectional' && container.securityContext?.privileged !== true) {
+      const text = 'Bidirectional mount propagation is available only to privileged containers';
+      errors.forbidden(`${at}.mountPropagation`, text);
     }
   });
 }
 
-/** A path inside a volume: relative and without a way up. */
-export function validateLocalPath(errors: FieldErrors, field: string, path: string): void {
-  if (path.startsWith('/')) errors.invalid(field, path, 'must be a relative path');
-  if (path.split('/').includes('..')) errors.invalid(field, path, "must not contain '..'");
+function validateDevices(errors: FieldErrors, field: string, container: ReadContainer, volumes: VolumeNames): void {
+  const paths = new Set<string>();
+  const names = new Set<string>();
+  const mounted = new Set(container.volumeMounts?.map(({ name }) => name));
+  container.volumeDevices?.forEach(({ name, devicePath }, index) => {
+    const at = `${field}[${index}]`;
+    if (!name) errors.required(`${at}.name`);
+    else if (names.has(name)) errors.invalid(`${at}.name`, name, 'must be unique');
+    else if (!volumes.has(name)) errors.notFound(`${at}.name`, name);
+    else if (volumes.get(name) !== 'claim') {
+      errors.invalid(
+        `${at}.name`,
+        name,
+        'can only use volume source type of PersistentVolumeClaim or Ephemeral for block mode',
+      );
+    }
+    if (!devicePath) errors.required(`${at}.devicePath`);
+    else if (paths.has(devicePath)) errors.invalid(`${at}.devicePath`, devicePath, 'must be unique');
+    else if (devicePath.split('/').includes('..')) {
+      errors.invalid(`${at}.devicePath`, devicePath, 'can not contain backsteps ("..")');
+    }
+    if (mounted.has(name)) errors.invalid(`${at}.name`, name, 'must not already exist in volumeMounts');
+    names.add(name);
+    paths.add(devicePath);
+  });
 }
 
 function validateHttpGet(errors: FieldErrors, field: string, get: DeepReadonly<HTTPGetAction>): void {
@@ -148,7 +158,12 @@ function validateHttpGet(errors: FieldErrors, field: string, get: DeepReadonly<H
   });
 }
 
-function validateHandler(errors: FieldErrors, field: string, handler: DeepReadonly<LifecycleHandler & Probe>): void {
+function validateHandler(
+  errors: FieldErrors,
+  field: string,
+  handler: DeepReadonly<LifecycleHandler & Probe>,
+  graceSeconds = 0,
+): void {
   const kinds = ['exec', 'httpGet', 'tcpSocket', 'grpc', 'sleep'] as const;
   let found = 0;
   for (const kind of kinds) {
@@ -159,6 +174,11 @@ function validateHandler(errors: FieldErrors, field: string, handler: DeepReadon
   if (handler.exec !== undefined && (handler.exec.command ?? []).length === 0) errors.required(`${field}.exec.command`);
   if (handler.httpGet !== undefined) validateHttpGet(errors, `${field}.httpGet`, handler.httpGet);
   if (handler.tcpSocket !== undefined) validatePortReference(errors, `${field}.tcpSocket.port`, handler.tcpSocket.port);
+  const seconds = handler.sleep?.seconds;
+  if (seconds !== undefined && (seconds <= 0 || seconds > graceSeconds)) {
+    const text = `must be greater than 0 and less than terminationGracePeriodSeconds (${graceSeconds}). Enable PodLifecycleSleepActionAllowZero feature gate for zero sleep.`;
+    errors.invalid(`${field}.sleep`, seconds, text);
+  }
   if (handler.grpc !== undefined) checkNumber(errors, `${field}.grpc.port`, handler.grpc.port ?? 0);
 }
 
@@ -195,6 +215,8 @@ function validateProbe(
 export interface ContainerRole {
   readonly init: boolean;
   readonly ephemeral: boolean;
+  /** The pod's `terminationGracePeriodSeconds`. */
+  readonly graceSeconds: number;
 }
 
 function validateLifecycle(errors: FieldErrors, at: string, container: ReadContainer, role: ContainerRole): void {
@@ -214,8 +236,8 @@ function validateLifecycle(errors: FieldErrors, at: string, container: ReadConta
     return;
   }
   const { postStart, preStop } = container.lifecycle ?? {};
-  if (postStart !== undefined) validateHandler(errors, `${at}.lifecycle.postStart`, postStart);
-  if (preStop !== undefined) validateHandler(errors, `${at}.lifecycle.preStop`, preStop);
+  if (postStart !== undefined) validateHandler(errors, `${at}.lifecycle.postStart`, postStart, role.graceSeconds);
+  if (preStop !== undefined) validateHandler(errors, `${at}.lifecycle.preStop`, preStop, role.graceSeconds);
   validateProbe(errors, `${at}.livenessProbe`, container.livenessProbe, true);
   validateProbe(errors, `${at}.readinessProbe`, container.readinessProbe, false);
   validateProbe(errors, `${at}.startupProbe`, container.startupProbe, true);
@@ -227,7 +249,7 @@ export function validateContainer(
   at: string,
   container: ReadContainer,
   role: ContainerRole,
-  volumes: ReadonlySet<string>,
+  volumes: VolumeNames,
   names: Set<string>,
 ): void {
   const { name, image } = container;
@@ -248,7 +270,9 @@ export function validateContainer(
   validatePorts(errors, `${at}.ports`, container.ports);
   validateEnv(errors, `${at}.env`, container.env);
   validateEnvFrom(errors, `${at}.envFrom`, container.envFrom);
-  validateMounts(errors, `${at}.volumeMounts`, container.volumeMounts, volumes);
+  if (container.volumeMounts !== undefined) validateMounts(errors, `${at}.volumeMounts`, container, volumes);
+  if (container.volumeDevices !== undefined) validateDevices(errors, `${at}.volumeDevices`, container, volumes);
+  validateSecurityContext(errors, `${at}.securityContext`, container.securityContext);
   validateResources(errors, `${at}.resources`, container.resources);
   validateLifecycle(errors, at, container, role);
 }

@@ -81,6 +81,39 @@ export class FieldErrors {
     if (value !== undefined && value < 0) this.invalid(field, value, 'must be greater than or equal to 0');
   }
 
+  positive(field: string, value: number | undefined): void {
+    if (value !== undefined && value <= 0) this.invalid(field, value, 'must be greater than 0');
+  }
+
+  /** Complains about a whole number outside of the bounds, both of which are allowed. */
+  between(field: string, value: number | undefined, low: number, high: number): void {
+    if (value !== undefined && (value < low || value > high)) {
+      this.invalid(field, value, `must be between ${low} and ${high}, inclusive`);
+    }
+  }
+
+  /** Complains about a text that is absent or empty; tells whether there is one. */
+  present(field: string, value: string | undefined, detail = ''): value is string {
+    if (value) return true;
+    this.required(field, detail);
+    return false;
+  }
+
+  /** Checks a text that must be there. */
+  requiredName(field: string, value: string | undefined, rule: NameCheck, detail = ''): void {
+    if (this.present(field, value, detail)) this.check(field, value, rule);
+  }
+
+  /** Checks a text unless it is absent or empty. */
+  optionalName(field: string, value: string | undefined, rule: NameCheck): void {
+    if (value) this.check(field, value, rule);
+  }
+
+  /** A text out of a set, which must be there. */
+  requiredOneOf(field: string, value: string | undefined, supported: readonly string[]): void {
+    if (this.present(field, value)) this.oneOf(field, value, supported);
+  }
+
   oneOf(field: string, value: string | undefined, supported: readonly string[]): void {
     if (value !== undefined && !supported.includes(value)) this.notSupported(field, value, supported);
   }

@@ -1,123 +1,38 @@
-/** Rules of pods and pod templates (core/v1 `ValidatePodSpec`, `ValidatePodUpdate`). */
+/** Rules of a pod's spec, in pods and in templates (core/v1 `ValidatePodSpec`). */
 import ipaddr from 'ipaddr.js';
-import { dns1123Label, dns1123Subdomain, labelValue, qualifiedName } from '../names.js';
+import { dns1123Label, dns1123Subdomain, qualifiedName } from '../names.js';
 import type { DeepReadonly } from '../object.js';
-import { semanticEqual } from '../strategy/equality.js';
-import type { Container, Pod, PodSpec, PodTemplateSpec, Toleration, Volume } from '../types/core-v1.js';
-import { validateContainer, validateLocalPath } from './container.js';
+import type { Container, Pod, PodSpec } from '../types/core-v1.js';
+import { validateAffinity, validateSpread } from './affinity.js';
+import { validateContainer } from './container.js';
 import type { FieldErrors } from './field-errors.js';
-import { validateAnnotations, validateLabels } from './metadata.js';
+import { validateLabels } from './metadata.js';
+import { validatePodSecurity } from './security-context.js';
+import { BAD_IP, validateAmounts } from './selectors.js';
+import { validateTolerations } from './tolerations.js';
+import { validateVolumes, type VolumeNames } from './volumes.js';
 
 type ReadSpec = DeepReadonly<PodSpec>;
 
 const RESTART_POLICIES = ['Always', 'OnFailure', 'Never'];
 const DNS_POLICIES = ['ClusterFirstWithHostNet', 'ClusterFirst', 'Default', 'None'];
-const EFFECTS = ['NoSchedule', 'PreferNoSchedule', 'NoExecute'];
 
-function validateItems(
-  errors: FieldErrors,
-  field: string,
-  items: DeepReadonly<{ key: string; path: string }[]> | undefined,
-): void {
-  (items ?? []).forEach(({ key, path }, index) => {
-    if (!key) errors.required(`${field}[${index}].key`);
-    if (!path) errors.required(`${field}[${index}].path`);
-    else validateLocalPath(errors, `${field}[${index}].path`, path);
-  });
-}
-
-function validateMode(errors: FieldErrors, field: string, mode: number | undefined): void {
-  if (mode !== undefined && (mode < 0 || mode > 0o777)) {
-    errors.invalid(field, mode, 'must be a number between 0 and 0777 (octal), both inclusive');
-  }
-}
-
-function validateSource(errors: FieldErrors, at: string, volume: DeepReadonly<Volume>): void {
-  const { hostPath, secret, configMap, projected, persistentVolumeClaim, emptyDir, nfs } = volume;
-  if (hostPath !== undefined && !hostPath.path) errors.required(`${at}.hostPath.path`);
-  if (hostPath?.path?.split('/').includes('..') === true) {
-    errors.invalid(`${at}.hostPath.path`, hostPath.path, "must not contain '..'");
-  }
-  if (secret !== undefined) {
-    if (!secret.secretName) errors.required(`${at}.secret.secretName`);
-    validateMode(errors, `${at}.secret.defaultMode`, secret.defaultMode);
-    validateItems(errors, `${at}.secret.items`, secret.items);
-  }
-  if (configMap !== undefined) {
-    if (!configMap.name) errors.required(`${at}.configMap.name`);
-    validateMode(errors, `${at}.configMap.defaultMode`, configMap.defaultMode);
-    validateItems(errors, `${at}.configMap.items`, configMap.items);
-  }
-  if (projected !== undefined) validateMode(errors, `${at}.projected.defaultMode`, projected.defaultMode);
-  if (persistentVolumeClaim !== undefined && !persistentVolumeClaim.claimName) {
-    errors.required(`${at}.persistentVolumeClaim.claimName`);
-  }
-  if (String(emptyDir?.sizeLimit ?? '').startsWith('-')) {
-    errors.forbidden(`${at}.emptyDir.sizeLimit`, 'SizeLimit field must be a valid resource quantity');
-  }
-  if (nfs !== undefined) {
-    if (!nfs.server) errors.required(`${at}.nfs.server`);
-    if (!nfs.path) errors.required(`${at}.nfs.path`);
-    else if (!nfs.path.startsWith('/')) errors.invalid(`${at}.nfs.path`, nfs.path, 'must be an absolute path');
-  }
-}
-
-/** Returns the names that containers may mount. */
-function validateVolumes(errors: FieldErrors, field: string, volumes: ReadSpec['volumes']): ReadonlySet<string> {
+function validateContainers(errors: FieldErrors, at: string, spec: ReadSpec, volumes: VolumeNames): void {
   const names = new Set<string>();
-  (volumes ?? []).forEach((volume, index) => {
-    const at = `${field}[${index}]`;
-    const sources = Object.keys(volume).filter((key) => key !== 'name');
-    if (sources.length === 0) errors.required(at, 'must specify a volume type');
-    for (const extra of sources.slice(1)) errors.forbidden(`${at}.${extra}`, 'may not specify more than 1 volume type');
-    validateSource(errors, at, volume);
-    if (!volume.name) errors.required(`${at}.name`);
-    else errors.check(`${at}.name`, volume.name, dns1123Label);
-    if (volume.name && names.has(volume.name)) errors.duplicate(`${at}.name`, volume.name);
-    names.add(volume.name);
-  });
-  return names;
-}
-
-function validateTolerations(errors: FieldErrors, field: string, tolerations: ReadSpec['tolerations']): void {
-  (tolerations ?? []).forEach((toleration, index) => {
-    const at = `${field}[${index}]`;
-    const { key, operator = 'Equal', value, effect, tolerationSeconds } = toleration;
-    if (key) errors.check(`${at}.key`, key, qualifiedName);
-    else if (operator !== 'Exists') {
-      errors.invalid(
-        `${at}.operator`,
-        operator,
-        'operator must be Exists when `key` is empty, which means "match all values and all keys"',
-      );
-    }
-    if (operator === 'Equal') {
-      if (value) errors.check(`${at}.operator`, value, labelValue);
-    } else if (operator === 'Exists') {
-      if (value) errors.invalid(`${at}.operator`, toleration, "value must be empty when `operator` is 'Exists'");
-    } else errors.notSupported(`${at}.operator`, operator, ['Equal', 'Exists']);
-    if (effect) errors.oneOf(`${at}.effect`, effect, EFFECTS);
-    if (tolerationSeconds !== undefined && effect !== 'NoExecute') {
-      errors.invalid(`${at}.effect`, effect ?? '', "effect must be 'NoExecute' when `tolerationSeconds` is set");
-    }
-  });
-}
-
-function validateContainers(errors: FieldErrors, at: string, spec: ReadSpec, volumes: ReadonlySet<string>): void {
-  const names = new Set<string>();
+  const graceSeconds = spec.terminationGracePeriodSeconds ?? 30;
   const containers = spec.containers ?? [];
   if (containers.length === 0) errors.required(`${at}.containers`);
   containers.forEach((container, index) => {
-    const role = { init: false, ephemeral: false };
+    const role = { init: false, ephemeral: false, graceSeconds };
     validateContainer(errors, `${at}.containers[${index}]`, container, role, volumes, names);
   });
   (spec.initContainers ?? []).forEach((container, index) => {
-    const role = { init: true, ephemeral: false };
+    const role = { init: true, ephemeral: false, graceSeconds };
     validateContainer(errors, `${at}.initContainers[${index}]`, container, role, volumes, names);
   });
   (spec.ephemeralContainers ?? []).forEach((container, index) => {
     const field = `${at}.ephemeralContainers[${index}]`;
-    const role = { init: false, ephemeral: true };
+    const role = { init: false, ephemeral: true, graceSeconds };
     validateContainer(errors, field, container as DeepReadonly<Container>, role, volumes, names);
     const target = container.targetContainerName;
     if (target && !containers.some(({ name }) => name === target))
@@ -157,33 +72,61 @@ function validateNames(errors: FieldErrors, at: string, spec: ReadSpec): void {
   validateLabels(errors, `${at}.nodeSelector`, spec.nodeSelector);
   (spec.hostAliases ?? []).forEach(({ ip, hostnames }, index) => {
     if (!ipaddr.isValid(ip)) {
-      errors.invalid(
-        `${at}.hostAliases[${index}].ip`,
-        ip,
-        'must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)',
-      );
+      errors.invalid(`${at}.hostAliases[${index}].ip`, ip, BAD_IP);
     }
     for (const name of hostnames ?? []) errors.check(`${at}.hostAliases[${index}].hostnames`, name, dns1123Subdomain);
   });
 }
 
+/** Upstream's limits of what a resolver is told. */
+const MAX_NAMESERVERS = 3;
+const MAX_SEARCHES = 32;
+const MAX_SEARCH_CHARACTERS = 2048;
+
 function validateDns(errors: FieldErrors, at: string, spec: ReadSpec): void {
   if (!spec.dnsPolicy) errors.required(`${at}.dnsPolicy`);
   else errors.oneOf(`${at}.dnsPolicy`, spec.dnsPolicy, DNS_POLICIES);
-  const nameservers = spec.dnsConfig?.nameservers ?? [];
+  const { nameservers = [], searches = [], options = [] } = spec.dnsConfig ?? {};
+  const field = `${at}.dnsConfig`;
   if (spec.dnsPolicy === 'None' && nameservers.length === 0) {
     errors.required(
-      spec.dnsConfig === undefined ? `${at}.dnsConfig` : `${at}.dnsConfig.nameservers`,
-      `must provide at least one DNS nameserver when \`dnsPolicy\` is None`,
+      spec.dnsConfig === undefined ? field : `${field}.nameservers`,
+      'must provide at least one DNS nameserver when `dnsPolicy` is None',
     );
   }
-  if (nameservers.length > 3)
-    errors.invalid(`${at}.dnsConfig.nameservers`, nameservers, 'must not have more than 3 nameservers');
+  if (nameservers.length > MAX_NAMESERVERS) {
+    errors.invalid(`${field}.nameservers`, nameservers, `must not have more than ${MAX_NAMESERVERS} nameservers`);
+  }
   nameservers.forEach((ip, index) => {
-    if (!ipaddr.isValid(ip)) {
-      const text = 'must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)';
-      errors.invalid(`${at}.dnsConfig.nameservers[${index}]`, ip, text);
-    }
+    if (!ipaddr.isValid(ip)) errors.invalid(`${field}.nameservers[${index}]`, ip, BAD_IP);
+  });
+  if (searches.length > MAX_SEARCHES) {
+    errors.invalid(`${field}.searches`, searches, `must not have more than ${MAX_SEARCHES} search paths`);
+  }
+  if (searches.join(' ').length > MAX_SEARCH_CHARACTERS) {
+    const text = `must not have more than ${MAX_SEARCH_CHARACTERS} characters (including spaces) in the search list`;
+    errors.invalid(`${field}.searches`, searches, text);
+  }
+  searches.forEach((domain, index) => {
+    if (domain === '.') return;
+    errors.check(`${field}.searches[${index}]`, domain.replace(/\.$/, ''), dns1123Subdomain);
+  });
+  options.forEach(({ name }, index) => {
+    if (!name) errors.required(`${field}.options[${index}]`, 'must not be empty');
+  });
+}
+
+/** What a pod waits for: before it is scheduled, and before it is ready. */
+function validateGates(errors: FieldErrors, at: string, spec: ReadSpec): void {
+  spec.readinessGates?.forEach(({ conditionType }, index) =>
+    errors.check(`${at}.readinessGates[${index}].conditionType`, conditionType ?? '', qualifiedName),
+  );
+  const gates = new Set<string>();
+  spec.schedulingGates?.forEach(({ name }, index) => {
+    const field = `${at}.schedulingGates[${index}]`;
+    errors.check(field, name ?? '', qualifiedName);
+    if (gates.has(name)) errors.duplicate(field, name);
+    gates.add(name);
   });
 }
 
@@ -197,122 +140,40 @@ export function validatePodSpec(errors: FieldErrors, at: string, spec: ReadSpec 
   if (!spec.restartPolicy) errors.required(`${at}.restartPolicy`);
   else errors.oneOf(`${at}.restartPolicy`, spec.restartPolicy, RESTART_POLICIES);
   validateDns(errors, at, spec);
+  validateGates(errors, at, spec);
   validateNames(errors, at, spec);
+  validatePodSecurity(errors, at, spec);
+  validateAffinity(errors, `${at}.affinity`, spec.affinity);
+  validateSpread(errors, `${at}.topologySpreadConstraints`, spec.topologySpreadConstraints);
   validateTolerations(errors, `${at}.tolerations`, spec.tolerations);
-  errors.nonNegative(`${at}.terminationGracePeriodSeconds`, spec.terminationGracePeriodSeconds);
   const deadline = spec.activeDeadlineSeconds;
-  if (deadline !== undefined && (deadline < 1 || deadline > 2147483647)) {
-    errors.invalid(`${at}.activeDeadlineSeconds`, deadline, 'must be between 1 and 2147483647, inclusive');
-  }
-  (spec.imagePullSecrets ?? []).forEach(({ name }, index) => {
+  if (deadline !== undefined) errors.between(`${at}.activeDeadlineSeconds`, deadline, 1, 2147483647);
+  spec.imagePullSecrets?.forEach(({ name }, index) => {
     if (!name) errors.invalid(`${at}.imagePullSecrets[${index}].name`, name ?? '', 'must not be empty');
   });
+  if (spec.overhead !== undefined) validateAmounts(errors, `${at}.overhead`, spec.overhead);
+  if (spec.os !== undefined) errors.requiredOneOf(`${at}.os.name`, spec.os.name, ['linux', 'windows']);
 }
 
-/** The template of a workload; its pods must restart for ever where `restart` says so. */
-export function validatePodTemplate(
-  errors: FieldErrors,
-  at: string,
-  template: DeepReadonly<PodTemplateSpec> | undefined,
-  restart: readonly string[],
-): void {
-  validateLabels(errors, `${at}.metadata.labels`, template?.metadata?.labels);
-  validateAnnotations(errors, `${at}.metadata.annotations`, template?.metadata?.annotations);
-  validatePodSpec(errors, `${at}.spec`, template?.spec);
-  if ((template?.spec?.ephemeralContainers ?? []).length > 0) {
-    errors.forbidden(`${at}.spec.ephemeralContainers`, 'ephemeral containers not allowed in pod template');
-  }
-  const policy = template?.spec?.restartPolicy;
-  if (policy !== undefined && RESTART_POLICIES.includes(policy) && !restart.includes(policy)) {
-    errors.notSupported(`${at}.spec.restartPolicy`, policy, restart);
-  }
+/** A pod itself, on its way in and on every change. */
+export function validatePod(errors: FieldErrors, { spec }: DeepReadonly<Pod>): void {
+  validatePodSpec(errors, 'spec', spec);
 }
 
-const FROZEN_TEXT =
-  'pod updates may not change fields other than `spec.containers[*].image`,`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)';
-
-/** The spec with everything that may change taken from `old`. */
-function withOldMutable(spec: ReadSpec, old: ReadSpec): ReadSpec {
-  const images = (list: ReadSpec['containers'] | undefined, before: ReadSpec['containers'] | undefined) =>
-    list?.map((container, index) => {
-      const image = before?.[index]?.image;
-      return image === undefined ? container : { ...container, image };
-    });
-  const { activeDeadlineSeconds: _deadline, tolerations: _tolerations, initContainers, ...rest } = spec;
-  const gated = (old.schedulingGates ?? []).length > 0;
-  return {
-    ...rest,
-    containers: images(spec.containers, old.containers) ?? [],
-    ...(initContainers === undefined ? {} : { initContainers: images(initContainers, old.initContainers) ?? [] }),
-    ...(old.activeDeadlineSeconds === undefined ? {} : { activeDeadlineSeconds: old.activeDeadlineSeconds }),
-    ...(old.tolerations === undefined ? {} : { tolerations: old.tolerations }),
-    ...(gated ? { schedulingGates: old.schedulingGates ?? [], nodeSelector: old.nodeSelector ?? {} } : {}),
-    ...(old.terminationGracePeriodSeconds !== undefined && old.terminationGracePeriodSeconds < 0
-      ? { terminationGracePeriodSeconds: old.terminationGracePeriodSeconds }
-      : {}),
-  };
-}
-
-const sameToleration = (a: DeepReadonly<Toleration>, b: DeepReadonly<Toleration>) =>
-  semanticEqual({ ...a, tolerationSeconds: 0 }, { ...b, tolerationSeconds: 0 });
-
-export function validatePodUpdate(errors: FieldErrors, pod: DeepReadonly<Pod>, before: DeepReadonly<Pod>): void {
-  const { spec } = pod;
-  const old = before.spec;
-  if (spec === undefined || old === undefined) return;
-  for (const list of ['containers', 'initContainers'] as const) {
-    if ((spec[list] ?? []).length !== (old[list] ?? []).length) {
-      errors.forbidden(`spec.${list}`, 'pod updates may not add or remove containers');
-      return;
-    }
-    (spec[list] ?? []).forEach(({ image }, index) => {
-      if (!image) errors.required(`spec.${list}[${index}].image`);
-    });
+/** What only a new pod must not have. */
+export function validatePodCreate(errors: FieldErrors, { spec }: DeepReadonly<Pod>): void {
+  if (spec?.nodeName && (spec.schedulingGates ?? []).length > 0) {
+    errors.forbidden('spec.nodeName', 'cannot be set until all schedulingGates have been cleared');
   }
-  const deadline = spec.activeDeadlineSeconds;
-  if (old.activeDeadlineSeconds !== undefined) {
-    if (deadline === undefined)
-      errors.invalid('spec.activeDeadlineSeconds', null, 'must not update from a positive integer to nil value');
-    else if (deadline > old.activeDeadlineSeconds) {
-      errors.invalid('spec.activeDeadlineSeconds', deadline, 'must be less than or equal to previous value');
-    }
-  }
-  for (const toleration of old.tolerations ?? []) {
-    if (!(spec.tolerations ?? []).some((entry) => sameToleration(entry, toleration))) {
-      errors.forbidden('spec.tolerations', 'existing toleration can not be modified except its tolerationSeconds');
-      break;
-    }
-  }
-  const gates = new Set((old.schedulingGates ?? []).map(({ name }) => name));
-  for (const { name } of spec.schedulingGates ?? []) {
-    if (!gates.has(name))
-      errors.forbidden('spec.schedulingGates', 'only deletion is allowed, but found new scheduling gate');
-  }
-  const compared = withOldMutable(spec, old);
-  if (!semanticEqual(compared, old)) errors.forbidden('spec', `${FROZEN_TEXT}\n${difference(compared, old)}`);
-}
-
-/** Ephemeral containers are only ever added. */
-export function validateEphemeralUpdate(errors: FieldErrors, pod: DeepReadonly<Pod>, old: DeepReadonly<Pod>): void {
-  const now = new Map((pod.spec?.ephemeralContainers ?? []).map((container) => [container.name, container]));
-  for (const container of old.spec?.ephemeralContainers ?? []) {
-    const found = now.get(container.name);
-    const name = JSON.stringify(container.name);
-    if (found === undefined) {
-      errors.forbidden('spec.ephemeralContainers', `existing ephemeral containers ${name} may not be removed\n`);
-    } else if (!semanticEqual(found, container)) {
-      errors.forbidden('spec.ephemeralContainers', `existing ephemeral containers ${name} may not be changed\n`);
-    }
+  if ((spec?.ephemeralContainers ?? []).length > 0) {
+    errors.forbidden('spec.ephemeralContainers', 'cannot be set on create');
   }
 }
 
-/** The fields that differ, one a line. */
-function difference(now: object, before: object): string {
-  const left = now as Record<string, unknown>;
-  const right = before as Record<string, unknown>;
-  const keys = [...new Set([...Object.keys(left), ...Object.keys(right)])].toSorted();
-  return keys
-    .filter((key) => !semanticEqual(left[key], right[key]))
-    .map((key) => `-\t${key}: ${JSON.stringify(right[key])}\n+\t${key}: ${JSON.stringify(left[key])}\n`)
-    .join('');
+/** The addresses that a node reports. */
+export function validatePodStatus(errors: FieldErrors, { status }: DeepReadonly<Pod>): void {
+  status?.podIPs?.forEach(({ ip }, index) => {
+    if (!ipaddr.isValid(ip ?? '')) errors.invalid(`status.podIPs[${index}]`, ip ?? '', BAD_IP);
+  });
+  errors.optionalName('status.nominatedNodeName', status?.nominatedNodeName, dns1123Subdomain);
 }

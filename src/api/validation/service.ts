@@ -8,10 +8,11 @@ import type { EndpointSlice } from '../types/discovery-v1.js';
 import { validatePortReference } from './container.js';
 import type { FieldErrors } from './field-errors.js';
 import { validateLabels } from './metadata.js';
+import { validateLoadBalancer } from './networking.js';
+import { BAD_IP } from './selectors.js';
 
 const TYPES = ['ClusterIP', 'ExternalName', 'LoadBalancer', 'NodePort'];
 const PROTOCOLS = ['SCTP', 'TCP', 'UDP'];
-const BAD_IP = 'must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)';
 /** Upstream's limits of an EndpointSlice. */
 const MAX_ENDPOINTS = 1000;
 const MAX_SLICE_PORTS = 20_000;
@@ -110,6 +111,9 @@ export function validateService(errors: FieldErrors, service: DeepReadonly<Servi
     errors.forbidden('spec.LoadBalancerSourceRanges', "may only be used when `type` is 'LoadBalancer'");
   }
 }
+
+export const validateServiceStatus = (errors: FieldErrors, { status }: DeepReadonly<Service>) =>
+  validateLoadBalancer(errors, status?.loadBalancer?.ingress);
 
 export function validateServiceUpdate(
   errors: FieldErrors,

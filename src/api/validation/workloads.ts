@@ -2,16 +2,11 @@
 import { labelMatcher } from '../selectors/label.js';
 import type { DeepReadonly, LabelSelector } from '../object.js';
 import { semanticEqual } from '../strategy/equality.js';
-import type { DaemonSet, Deployment, ReplicaSet, StatefulSet } from '../types/apps-v1.js';
-import type { CronJob, Job } from '../types/batch-v1.js';
+import type { ControllerRevision, DaemonSet, Deployment, ReplicaSet, StatefulSet } from '../types/apps-v1.js';
 import type { PodTemplateSpec, ReplicationController } from '../types/core-v1.js';
 import { type FieldErrors, goMap } from './field-errors.js';
-import { validatePodTemplate } from './pod.js';
-import { validateLabelSelector } from './selectors.js';
-
-const ALWAYS = ['Always'];
-const ENDS = ['OnFailure', 'Never'];
-const PERCENT = /^[0-9]+%$/;
+import { validateEndlessTemplate } from './pod-template.js';
+import { validateAtMost100Percent, validateIntOrPercent, validateLabelSelector } from './selectors.js';
 
 type Template = DeepReadonly<PodTemplateSpec> | undefined;
 
@@ -37,22 +32,8 @@ function validateSelector(
   }
 }
 
-function validateIntOrPercent(errors: FieldErrors, field: string, value: number | string | undefined): void {
-  if (typeof value === 'number') errors.nonNegative(field, value);
-  else if (value !== undefined && !PERCENT.test(value)) {
-    errors.invalid(
-      field,
-      value,
-      "a valid percent string must be a numeric string followed by an ending '%' (e.g. '1%',  or '93%', regex used for validation is '[0-9]+%')",
-    );
-  }
-}
-
 const isZero = (value: number | string | undefined) =>
   value === undefined || value === 0 || /^0+%$/.test(String(value));
-const over100 = (value: number | string | undefined) =>
-  typeof value === 'string' && PERCENT.test(value) && parseInt(value, 10) > 100;
-
 export function validateDeployment(errors: FieldErrors, { spec }: DeepReadonly<Deployment>): void {
   if (spec === undefined) {
     errors.required('spec.selector');
@@ -61,7 +42,7 @@ export function validateDeployment(errors: FieldErrors, { spec }: DeepReadonly<D
   }
   errors.nonNegative('spec.replicas', spec.replicas);
   validateSelector(errors, spec.selector, spec.template, 'deployment');
-  validatePodTemplate(errors, 'spec.template', spec.template, ALWAYS);
+  validateEndlessTemplate(errors, 'spec.template', spec.template, 'ReplicaSet');
   const { type, rollingUpdate } = spec.strategy ?? {};
   if (type === 'Recreate' && rollingUpdate !== undefined) {
     errors.forbidden('spec.strategy.rollingUpdate', "may not be specified when strategy `type` is 'Recreate'");
@@ -72,9 +53,7 @@ export function validateDeployment(errors: FieldErrors, { spec }: DeepReadonly<D
     if (isZero(rollingUpdate?.maxUnavailable) && isZero(rollingUpdate?.maxSurge)) {
       errors.invalid(`${at}.maxUnavailable`, rollingUpdate?.maxUnavailable ?? 0, 'may not be 0 when `maxSurge` is 0');
     }
-    if (over100(rollingUpdate?.maxUnavailable)) {
-      errors.invalid(`${at}.maxUnavailable`, rollingUpdate?.maxUnavailable, 'must not be greater than 100%');
-    }
+    validateAtMost100Percent(errors, `${at}.maxUnavailable`, rollingUpdate?.maxUnavailable);
   }
   errors.nonNegative('spec.minReadySeconds', spec.minReadySeconds);
   errors.nonNegative('spec.revisionHistoryLimit', spec.revisionHistoryLimit);
@@ -89,7 +68,7 @@ export function validateReplicaSet(errors: FieldErrors, { spec }: DeepReadonly<R
   errors.nonNegative('spec.replicas', spec?.replicas);
   errors.nonNegative('spec.minReadySeconds', spec?.minReadySeconds);
   validateSelector(errors, spec?.selector, spec?.template, 'deployment');
-  validatePodTemplate(errors, 'spec.template', spec?.template, ALWAYS);
+  validateEndlessTemplate(errors, 'spec.template', spec?.template, 'ReplicaSet');
 }
 
 export function validateReplicationController(
@@ -108,7 +87,7 @@ export function validateReplicationController(
   if (!labelMatcher({ matchLabels: selector }).matches(labels)) {
     errors.invalidText('spec.template.metadata.labels', goMap(labels), '`selector` does not match template `labels`');
   }
-  validatePodTemplate(errors, 'spec.template', spec.template, ALWAYS);
+  validateEndlessTemplate(errors, 'spec.template', spec.template, 'ReplicationController');
 }
 
 export function validateStatefulSet(errors: FieldErrors, { spec }: DeepReadonly<StatefulSet>): void {
@@ -124,6 +103,21 @@ export function validateStatefulSet(errors: FieldErrors, { spec }: DeepReadonly<
     );
   }
   validateSelector(errors, spec?.selector, spec?.template, 'statefulset');
+  const policy = spec?.podManagementPolicy;
+  if (!policy) errors.required('spec.podManagementPolicy');
+  else if (policy !== 'OrderedReady' && policy !== 'Parallel') {
+    errors.invalid('spec.podManagementPolicy', policy, "must be 'OrderedReady' or 'Parallel'");
+  }
+  const strategy = spec?.updateStrategy;
+  if (!strategy?.type) errors.required('spec.updateStrategy');
+  else if (strategy.type !== 'OnDelete' && strategy.type !== 'RollingUpdate') {
+    errors.invalid('spec.updateStrategy', strategy, "must be 'RollingUpdate' or 'OnDelete'");
+  }
+  for (const when of ['whenDeleted', 'whenScaled'] as const) {
+    const field = `spec.persistentVolumeClaimRetentionPolicy.${when}`;
+    errors.oneOf(field, spec?.persistentVolumeClaimRetentionPolicy?.[when], ['Retain', 'Delete']);
+  }
+  errors.nonNegative('spec.ordinals.start', spec?.ordinals?.start);
   // Claim templates become volumes of the same name in each pod.
   const claims = (spec?.volumeClaimTemplates ?? []).map(({ metadata }) => ({
     name: metadata?.name ?? '',
@@ -137,12 +131,12 @@ export function validateStatefulSet(errors: FieldErrors, { spec }: DeepReadonly<
     claims.length === 0 || podSpec === undefined
       ? template
       : { ...template, spec: { ...podSpec, volumes: [...own, ...claims] } };
-  validatePodTemplate(errors, 'spec.template', complete, ALWAYS);
+  validateEndlessTemplate(errors, 'spec.template', complete, 'StatefulSet');
 }
 
 export function validateDaemonSet(errors: FieldErrors, { spec }: DeepReadonly<DaemonSet>): void {
   validateSelector(errors, spec?.selector, spec?.template, 'daemonset');
-  validatePodTemplate(errors, 'spec.template', spec?.template, ALWAYS);
+  validateEndlessTemplate(errors, 'spec.template', spec?.template, 'DaemonSet');
   errors.nonNegative('spec.minReadySeconds', spec?.minReadySeconds);
   errors.nonNegative('spec.revisionHistoryLimit', spec?.revisionHistoryLimit);
   if (spec?.updateStrategy?.type !== 'RollingUpdate') return;
@@ -156,57 +150,6 @@ export function validateDaemonSet(errors: FieldErrors, { spec }: DeepReadonly<Da
   if (!isZero(maxUnavailable) && !isZero(maxSurge)) {
     errors.invalid(`${at}.maxSurge`, maxSurge, 'may not be set when maxUnavailable is non-zero');
   }
-}
-
-const JOB_NUMBERS = [
-  'parallelism',
-  'completions',
-  'activeDeadlineSeconds',
-  'backoffLimit',
-  'ttlSecondsAfterFinished',
-  'backoffLimitPerIndex',
-  'maxFailedIndexes',
-] as const;
-
-function validateJobSpec(errors: FieldErrors, at: string, spec: DeepReadonly<Job>['spec']): void {
-  for (const name of JOB_NUMBERS) errors.nonNegative(`${at}.${name}`, spec?.[name]);
-  validatePodTemplate(errors, `${at}.template`, spec?.template, ENDS);
-  if (spec?.completionMode === 'Indexed' && spec.completions === undefined) {
-    errors.required(`${at}.completions`, 'when completion mode is Indexed');
-  }
-}
-
-export function validateJob(errors: FieldErrors, { spec }: DeepReadonly<Job>): void {
-  validateJobSpec(errors, 'spec', spec);
-  if (spec?.selector === undefined) errors.required('spec.selector');
-  else if (!labelMatcher(spec.selector).matches(spec.template?.metadata?.labels)) {
-    errors.invalidText(
-      'spec.template.metadata.labels',
-      goMap(spec.template?.metadata?.labels),
-      '`selector` does not match template `labels`',
-    );
-  }
-}
-
-export function validateCronJob(errors: FieldErrors, { spec }: DeepReadonly<CronJob>): void {
-  if (!spec?.schedule) errors.required('spec.schedule');
-  else {
-    const fields = spec.schedule.trim().split(/\s+/);
-    const described = /^@(?:yearly|annually|monthly|weekly|daily|midnight|hourly|every \S+)$/.test(
-      spec.schedule.trim(),
-    );
-    if (!described && fields.length !== 5) {
-      errors.invalid(
-        'spec.schedule',
-        spec.schedule,
-        `expected exactly 5 fields, found ${fields.length}: [${fields.join(' ')}]`,
-      );
-    }
-  }
-  errors.nonNegative('spec.startingDeadlineSeconds', spec?.startingDeadlineSeconds);
-  errors.nonNegative('spec.successfulJobsHistoryLimit', spec?.successfulJobsHistoryLimit);
-  errors.nonNegative('spec.failedJobsHistoryLimit', spec?.failedJobsHistoryLimit);
-  validateJobSpec(errors, 'spec.jobTemplate.spec', spec?.jobTemplate?.spec);
 }
 
 type Selecting = DeepReadonly<{ spec?: { selector?: LabelSelector } }>;
@@ -254,12 +197,15 @@ export function validateStatefulSetUpdate(
   );
 }
 
-export function validateJobUpdate(errors: FieldErrors, object: DeepReadonly<Job>, old: DeepReadonly<Job>): void {
-  validateSelectorUpdate(errors, object as Selecting, old as Selecting);
-  if (!semanticEqual(object.spec?.template, old.spec?.template) && old.spec?.suspend !== true) {
-    errors.immutable('spec.template', object.spec?.template);
-  }
-  if (object.spec?.completionMode !== old.spec?.completionMode) {
-    errors.immutable('spec.completionMode', object.spec?.completionMode);
-  }
+export function validateRevision(errors: FieldErrors, revision: DeepReadonly<ControllerRevision>): void {
+  if (revision.data === undefined || revision.data === null) errors.required('data', 'data is mandatory');
+  errors.nonNegative('revision', revision.revision);
+}
+
+export function validateRevisionUpdate(
+  errors: FieldErrors,
+  revision: DeepReadonly<ControllerRevision>,
+  old: DeepReadonly<ControllerRevision>,
+): void {
+  if (!semanticEqual(revision.data, old.data)) errors.immutable('data', revision.data);
 }

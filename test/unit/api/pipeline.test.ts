@@ -378,13 +378,14 @@ describe('validation', () => {
     );
   });
 
-  it('says what the schema requires of kinds without rules of their own', () => {
+  it('words what is wrong deep inside an object', () => {
     const { errors } = create('networking.k8s.io', 'Ingress', {
       metadata: { name: 'i', namespace: 'd' },
       spec: { rules: [{ http: { paths: [{ path: '/', pathType: 'Nonsense', backend: {} }] } }] },
     });
     assert.deepEqual(errors, [
       'spec.rules[0].http.paths[0].pathType: Unsupported value: "Nonsense": supported values: "Exact", "ImplementationSpecific", "Prefix"',
+      'spec.rules[0].http.paths[0].backend: Invalid value: "": resource or service backend is required',
     ]);
   });
 });
