@@ -12,6 +12,7 @@ import { watchObjects } from '../reads/object-watch.js';
 import type { Selection } from '../reads/selection.js';
 import { partialOf, tableFor } from '../tables/table.js';
 import { observerOf } from './exchange-observer.js';
+import type { Flushable, FlushSchedule } from './flush-schedule.js';
 import type { Representation } from './negotiation.js';
 
 export interface WatchStreamLimits {
@@ -48,6 +49,7 @@ export interface WatchStreamDeps {
   readonly store: ObjectStore;
   readonly reads: ObjectReads;
   readonly clock: Clock;
+  readonly flushes: FlushSchedule;
 }
 
 const INITIAL_END = { 'k8s.io/initial-events-end': 'true' };
@@ -66,7 +68,9 @@ function checkInitialEvents({ sendInitialEvents, resourceVersionMatch }: WatchSt
   }
 }
 
-class WatchStream {
+class WatchStream implements Flushable {
+  /** What waits for the next flush. */
+  private pending: Buffer[] = [];
   private timers: Cancel[] = [];
   private firstTable = true;
   private ended = false;
@@ -137,6 +141,8 @@ class WatchStream {
     this.ended = true;
     for (const cancel of this.timers) cancel();
     this.stop?.();
+    this.flush();
+    this.deps.flushes.remove(this);
     this.call.response.end();
     this.finish();
   }
@@ -165,14 +171,43 @@ class WatchStream {
   }
 
   private write(bytes: Buffer): void {
+    // The initial state goes out with the headers.
+    if (!this.stop) {
+      this.call.response.write(bytes);
+      return;
+    }
+    this.pending.push(bytes);
+    this.deps.flushes.add(this);
+  }
+
+  flush(): void {
+    const { pending } = this;
     const { response } = this.call;
-    response.write(bytes);
-    // The initial state is written at once and may be larger than what a slow reader may owe.
-    if (this.stop && response.writableLength > this.limits.bufferBytes) {
+    if (pending.length === 0 || response.destroyed) return;
+    this.pending = [];
+    const { socket } = response;
+    // What `response.write` does with chunks costs several times as much, and every reader of the same events gets the same bytes.
+    if (socket && response.chunkedEncoding) socket.write(chunkOf(pending));
+    else response.write(pending.length === 1 ? pending[0] : Buffer.concat(pending));
+    if (response.writableLength + (socket?.writableLength ?? 0) > this.limits.bufferBytes) {
       response.destroy();
       this.end();
     }
   }
+}
+
+const LINE = Buffer.from('\r\n');
+let latest: { readonly frames: readonly Buffer[]; readonly chunk: Buffer } | undefined;
+
+/** Frames as one chunk of a chunked body (RFC 9112, 7.1); readers of the same frames share it. */
+function chunkOf(frames: readonly Buffer[]): Buffer {
+  if (latest?.frames.length === frames.length && latest.frames.every((frame, i) => frame === frames[i])) {
+    return latest.chunk;
+  }
+  const size = frames.reduce((sum, frame) => sum + frame.length, 0);
+  const chunk = Buffer.concat([Buffer.from(`${size.toString(16)}\r\n`), ...frames, LINE]);
+  latest = { frames, chunk };
+  return chunk;
 }
 
 /** Serves a watch until the client, its timeout or the server ends it. Throws before anything is sent only. */

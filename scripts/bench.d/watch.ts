@@ -1,0 +1,135 @@
+/**
+ * 1,000 watchers of one resource through one agent over TLS while 100 objects a second change: the time from sending a write
+ * to its arrival at each of the watchers. The watchers are a process of their own, so that they do not hold up the writer.
+ */
+import { fork, spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync } from 'node:fs';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { Agent as HttpsAgent, request } from 'node:https';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { quantile, round, type Bench, type Context, type Figure } from './bench.js';
+import { credentials } from './hosts.js';
+import { SteadyLoad } from './load.js';
+import { cpuMsOf } from './process-usage.js';
+
+const WATCHERS = 1_000;
+const WRITES_PER_SECOND = 100;
+const OBJECTS = 10;
+const PATH = '/api/v1/namespaces/default/configmaps';
+/** The same clock in both processes, in milliseconds. */
+const nowText = () => (performance.timeOrigin + performance.now()).toFixed(3);
+/** Stands around the time at which a write was sent. */
+const MARK = '@';
+
+type Credentials = Awaited<ReturnType<typeof credentials>>;
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as { port: number };
+  server.close();
+  return port;
+}
+
+async function startAgent(context: Context) {
+  const folder = await mkdtemp(join(tmpdir(), 'skein-bench-'));
+  context.defer(() => rm(folder, { recursive: true, force: true }));
+  const [apiPort, p2pPort, kubeletPort] = [await freePort(), await freePort(), await freePort()];
+  const flags = {
+    name: 'bench',
+    'data-dir': folder,
+    address: '127.0.0.1',
+    'api-port': apiPort,
+    'p2p-port': p2pPort,
+    'kubelet-port': kubeletPort,
+    'read-only-port': 0,
+    runtime: 'fake',
+    'proxy-mode': 'none',
+  };
+  const args = Object.entries(flags).flatMap(([name, value]) => [`--${name}`, String(value)]);
+  const child = spawn(process.execPath, ['dist/cli/main.js', 'agent', ...args], { stdio: 'ignore' });
+  context.defer(async () => {
+    const gone = once(child, 'exit');
+    if (child.exitCode === null && child.kill('SIGTERM')) await gone;
+  });
+  const kubeconfig = join(folder, 'admin.kubeconfig');
+  while (!existsSync(kubeconfig)) await sleep(50);
+  return { apiPort, pid: child.pid ?? 0, tls: await credentials(kubeconfig) };
+}
+
+/** The answer's status; what else it says is thrown away. */
+function ask(port: number, agent: HttpsAgent, method: string, path: string, body: object): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const headers = { 'Content-Type': 'application/json' };
+    const sent = request({ host: '127.0.0.1', port, method, path, headers, agent }, (response) => {
+      response.resume().once('end', () => resolve(response.statusCode ?? 0));
+    });
+    sent.once('error', reject);
+    sent.end(JSON.stringify(body));
+  });
+}
+
+const configMap = (number: number, time: string) => ({
+  metadata: { name: `watched-${number % OBJECTS}` },
+  data: { time: `${MARK}${time}${MARK}`, content: 'x'.repeat(500) },
+});
+
+/** The process of the watchers; resolves when all of them have their initial state. */
+async function startWatchers(context: Context, port: number, tls: Credentials): Promise<ChildProcess> {
+  const child = fork(new URL('watchers.mjs', import.meta.url), [], { serialization: 'advanced', execArgv: [] });
+  context.defer(() => Promise.resolve(void child.kill('SIGKILL')));
+  child.send({ port, path: PATH, mark: MARK, count: WATCHERS, tls });
+  await once(child, 'message');
+  return child;
+}
+
+async function run(context: Context): Promise<Figure[]> {
+  const { apiPort, pid, tls } = await startAgent(context);
+  const agent = new HttpsAgent({ ...tls, keepAlive: true, maxSockets: 8 });
+  context.defer(async () => Promise.resolve(agent.destroy()));
+  while ((await ask(apiPort, agent, 'POST', PATH, configMap(0, '')).catch(() => 0)) !== 201) await sleep(100);
+  for (let i = 1; i < OBJECTS; i++) await ask(apiPort, agent, 'POST', PATH, configMap(i, ''));
+  const watchers = await startWatchers(context, apiPort, tls);
+  await sleep(1_000);
+  const beforeMs = await cpuMsOf([pid]);
+  const beganMs = performance.now();
+  const load = new SteadyLoad(async (number) => {
+    const path = `${PATH}/watched-${number % OBJECTS}`;
+    const code = await ask(apiPort, agent, 'PUT', path, configMap(number, nowText()));
+    if (code !== 200) throw new Error(`status ${code}`);
+  }, WRITES_PER_SECOND);
+  await sleep(context.seconds * 1_000);
+  const { sent, failed, errors } = await load.stop();
+  await sleep(500);
+  const cpu = ((await cpuMsOf([pid])) - beforeMs) / (performance.now() - beganMs);
+  watchers.send('report');
+  const [tookMs] = (await once(watchers, 'message')) as [number[]];
+  const arrived = tookMs.length / (sent * WATCHERS);
+  context.log(
+    `${sent} writes, ${failed} failed ${errors.join()}, ${(arrived * 100).toFixed(2)} % of the events arrived`,
+  );
+  return [
+    {
+      what: `${WATCHERS} watchers, ${WRITES_PER_SECOND} writes a second: from the request to a watcher, p99`,
+      unit: 'ms',
+      better: 'lower',
+      skein: round(quantile(tookMs, 0.99) ?? 0, 1),
+      goal: { text: '≤ 50 ms', atMost: 50, of: 'value' },
+      note:
+        `p50 ${round(quantile(tookMs, 0.5) ?? 0, 1)} ms, the agent at ${round(cpu * 100)} % of a processor` +
+        (arrived === 1 ? '' : `; only ${round(arrived * 100, 1)} % of the events arrived`),
+    },
+  ];
+}
+
+export const watch: Bench = {
+  name: 'watch',
+  about: '1,000 watchers of one resource, 100 writes a second, from the request to the last watcher',
+  hosts: false,
+  limitSeconds: 180,
+  run,
+};
