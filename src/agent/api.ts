@@ -10,7 +10,7 @@ import { ApiServer, type PathExtension } from '../control/apiserver/http/server.
 import { NodeProxy } from '../control/apiserver/proxy/node-proxy.js';
 import { ObjectReads } from '../control/apiserver/reads/object-reads.js';
 import { Authenticator } from '../security/authn/authenticator.js';
-import { baseAuthorizer } from '../security/authz/authorizer.js';
+import { createClusterAuthorization } from '../security/authz/cluster-authorizer.js';
 import { handleJoin } from '../security/ca/join-server.js';
 import { createToken, parseToken } from '../security/ca/token.js';
 import { createServiceAccounts, type ServiceAccounts } from '../security/serviceaccounts/service-accounts.js';
@@ -67,12 +67,13 @@ export function createApi(
   const client = new InProcessClient({ store: replica, reads, random, serviceAccounts });
   const tls = { key: identity.keyPem, cert: identity.certPem, ca: identity.caCertPem };
   const agent = new HttpsAgent({ ...tls, keepAlive: true, maxSockets: SOCKETS_PER_NODE });
+  const authorization = createClusterAuthorization(replica);
   const fairness = new Fairness(clock, DEFAULT_FAIRNESS, metrics);
   return {
     reads,
     client,
     serviceAccounts,
-    followers: new StoreFollower('apiserver-followers', replica, fairness.followed()),
+    followers: new StoreFollower('apiserver-followers', replica, [...fairness.followed(), ...authorization.followed]),
     clientFor: (role, epoch) => new InProcessClient({ store: fencedStore(replica, { role, epoch }), reads, random }),
     createServer: (importImage) =>
       new ApiServer(
@@ -83,7 +84,7 @@ export function createApi(
           registry,
           authenticator: new Authenticator([serviceAccounts.authenticator]),
           serviceAccounts,
-          authorizer: baseAuthorizer,
+          authorizer: authorization.authorizer,
           fairness,
           health: [
             { name: 'store', live: false, check: () => (replica.view ? undefined : 'no sequencer is in reach') },

@@ -5,6 +5,8 @@
 import { ServiceGroup, type Service } from '../../base/lifecycle.js';
 import type { ResourceRef } from '../../api/resource.js';
 import { bootstrapController, type BootstrapOptions } from './bootstrap/controller.js';
+import { bootstrapPolicyController } from './bootstrappolicy/controller.js';
+import { clusterRoleAggregationController } from './clusterroleaggregation/controller.js';
 import { deploymentController, type DeploymentOptions } from './deployment/controller.js';
 import { eventRecorders, type ControllerEnvironment, type SharedDeps } from './deps.js';
 import { endpointsController, type EndpointsOptions } from './endpoints/controller.js';
@@ -69,6 +71,8 @@ function assemble(environment: ControllerEnvironment, options: ControllersOption
   const deps: SharedDeps = { ...environment, log, informers, events: eventRecorders({ ...environment, log }) };
   const controllers: Service[] = [
     bootstrapController(deps, options),
+    bootstrapPolicyController(deps),
+    clusterRoleAggregationController(deps),
     serviceAccountController(deps, options),
     nodeLifecycleController(deps, options.nodeLiveness, options.nodeLifecycle),
     taintEvictionController(deps, options.nodeLiveness, options.taintEviction),

@@ -2,9 +2,9 @@
  * Authorization: whether a user may do something. An authorizer allows, denies, or has no opinion; the first opinion of
  * a chain counts, and no opinion at all is a refusal.
  */
-const AUTHENTICATED_GROUP = 'system:authenticated';
-const MASTERS_GROUP = 'system:masters';
-const NODES_GROUP = 'system:nodes';
+import type { PolicyRule } from '../../api/types/rbac-v1.js';
+
+export const MASTERS_GROUP = 'system:masters';
 
 /** Who asks, as authentication found out. */
 export interface Subject {
@@ -27,6 +27,24 @@ export interface AuthorizationAttributes {
   readonly name: string;
   /** Set for requests that are not about resources. */
   readonly path?: string;
+  /** What a list or watch is limited to; absent where there is no selector, or one that cannot be expressed so. */
+  readonly fieldSelector?: readonly SelectorRequirement[];
+}
+
+/** One part of a field selector: `key=value` is `In` one value. */
+export interface SelectorRequirement {
+  readonly key: string;
+  readonly operator: 'In' | 'NotIn' | 'Exists' | 'DoesNotExist';
+  readonly values: readonly string[];
+}
+
+/** What a user may do in a namespace, as far as rules can tell. */
+export interface ResolvedRules {
+  readonly rules: readonly PolicyRule[];
+  /** What hindered the resolution. */
+  readonly errors: readonly string[];
+  /** The user may do more than the rules say. */
+  readonly incomplete: boolean;
 }
 
 export interface AuthorizationDecision {
@@ -38,6 +56,8 @@ export interface AuthorizationDecision {
 export interface Authorizer {
   /** Synchronous and cheap: it runs for every request. */
   authorize(attributes: AuthorizationAttributes): AuthorizationDecision;
+  /** For authorizers whose decisions come from rules. */
+  rulesFor?(user: Subject, namespace: string): ResolvedRules;
 }
 
 export const ALLOW: AuthorizationDecision = Object.freeze({ decision: 'allow', reason: '' });
@@ -55,6 +75,14 @@ export function authorizerChain(authorizers: readonly Authorizer[]): Authorizer 
       }
       return { decision: 'no-opinion', reason: reasons.join('\n') };
     },
+    rulesFor(user, namespace) {
+      const parts = authorizers.flatMap((authorizer) => authorizer.rulesFor?.(user, namespace) ?? []);
+      return {
+        rules: parts.flatMap(({ rules }) => rules),
+        errors: parts.flatMap(({ errors }) => errors),
+        incomplete: parts.some(({ incomplete }) => incomplete),
+      };
+    },
   };
 }
 
@@ -66,23 +94,14 @@ export function groupAuthorizer(groups: readonly string[]): Authorizer {
 }
 
 const PUBLIC_PATHS = new Set(['/healthz', '/livez', '/readyz', '/version', '/version/']);
-const isPublic = (path: string) => PUBLIC_PATHS.has(path) || /^\/(?:healthz|livez|readyz)\//.test(path);
-const isDiscovery = (path: string) => /^\/(?:api|apis|openapi)(?:\/|$)/.test(path);
 
-/** What upstream's `system:public-info-viewer` and `system:discovery` grant. */
-export const nonResourceAuthorizer: Authorizer = {
-  authorize({ path, user, verb }) {
-    if (path === undefined || (verb !== 'get' && verb !== 'head')) return NO_OPINION;
-    if (isPublic(path)) return ALLOW;
-    return isDiscovery(path) && user.groups.includes(AUTHENTICATED_GROUP) ? ALLOW : NO_OPINION;
-  },
+/** Anybody may ask for health and version: what upstream's `system:public-info-viewer` grants. */
+export const publicPathsAuthorizer: Authorizer = {
+  authorize: ({ path, verb }) => (path !== undefined && verb === 'get' && PUBLIC_PATHS.has(path) ? ALLOW : NO_OPINION),
 };
 
-/** The authorizer of a cluster without RBAC: administrators and machines may do everything. */
-export const baseAuthorizer: Authorizer = authorizerChain([
-  groupAuthorizer([MASTERS_GROUP, NODES_GROUP]),
-  nonResourceAuthorizer,
-]);
+/** The authorizer of a server without any policy: administrators may do everything, everybody may ask for its health. */
+export const baseAuthorizer: Authorizer = authorizerChain([groupAuthorizer([MASTERS_GROUP]), publicPathsAuthorizer]);
 
 /** Upstream's text after `is forbidden: ` (or the whole text for other paths). */
 export function refusalText(attributes: AuthorizationAttributes, reason: string): string {

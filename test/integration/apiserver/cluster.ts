@@ -17,7 +17,8 @@ import { createDefaultAdmission } from '../../../src/security/admission/default-
 import { Authenticator } from '../../../src/security/authn/authenticator.js';
 import { ADMIN, ClusterCa } from '../../../src/security/ca/authority.js';
 import { createServiceAccounts } from '../../../src/security/serviceaccounts/service-accounts.js';
-import { baseAuthorizer } from '../../../src/security/authz/authorizer.js';
+import { createClusterAuthorization } from '../../../src/security/authz/cluster-authorizer.js';
+import { StoreFollower } from '../../../src/store/follower.js';
 import { MemoryStore } from '../../../src/testing/memory-store.js';
 
 export const KUBECTLS = ['1.27', '1.33'].map((version) => ({
@@ -50,6 +51,8 @@ export async function startCluster(
   const executor = createWriteExecutor({ registry, random: systemRandom, admission: chain });
   const store = new MemoryStore({ clock: systemClock, executor });
   await createKindFollower(store, registry).start();
+  const authorization = createClusterAuthorization(store);
+  await new StoreFollower('authorization', store, authorization.followed).start();
   const serviceAccounts = createServiceAccounts({
     clock: systemClock,
     random: systemRandom,
@@ -68,7 +71,7 @@ export async function startCluster(
       registry,
       authenticator: new Authenticator([serviceAccounts.authenticator]),
       serviceAccounts,
-      authorizer: baseAuthorizer,
+      authorizer: authorization.authorizer,
       clock: systemClock,
       random: systemRandom,
       log: silentLogger,

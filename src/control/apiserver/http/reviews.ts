@@ -1,46 +1,64 @@
-/** Reviews: questions about users and permissions that are answered at once and never stored. */
+/**
+ * Reviews: questions about users and permissions that are answered at once and never stored. Asking is itself a `create` that
+ * must be allowed: `system:basic-user` lets everybody who is authenticated ask about themselves.
+ */
 import { parseBody } from '../../../api/body.js';
 import { badRequest, methodNotAllowed } from '../../../api/errors.js';
+import { decodeObject } from '../../../api/schema/decode.js';
 import type { ResourceInfo } from '../../../api/schema/registry.js';
 import { apiVersionOf } from '../../../api/resource.js';
+import type {
+  ResourceAttributes,
+  SelfSubjectAccessReviewSpec,
+  SubjectAccessReviewSpec,
+} from '../../../api/types/authorization-v1.js';
+import type { ObjectMeta } from '../../../api/types/meta-v1.js';
 import type { Authenticator } from '../../../security/authn/authenticator.js';
 import type { UserInfo } from '../../../security/authn/user.js';
-import type { AuthorizationAttributes, Authorizer } from '../../../security/authz/authorizer.js';
+import type { AuthorizationAttributes, Authorizer, SelectorRequirement } from '../../../security/authz/authorizer.js';
+import { requirementsOf } from './access.js';
 import { readBody, type ResourceRequest } from './resource-handler.js';
 import { sendJson } from './response.js';
+import { validateReview } from './review-validation.js';
 
 const GROUPS = new Set(['authentication.k8s.io', 'authorization.k8s.io']);
 const MAX_REVIEW_BYTES = 64 * 1024;
 
 export const isReview = ({ group }: ResourceInfo) => GROUPS.has(group);
 
-interface ReviewSpec {
-  readonly user?: string;
-  readonly groups?: readonly string[];
-  readonly uid?: string;
+/** What the specs of all reviews may hold. */
+type ReviewSpec = Partial<SubjectAccessReviewSpec> & {
   readonly token?: string;
   readonly audiences?: readonly string[];
   readonly namespace?: string;
-  readonly resourceAttributes?: Readonly<Record<string, string>>;
-  readonly nonResourceAttributes?: { readonly path?: string; readonly verb?: string };
+};
+
+function selectorOf({ fieldSelector }: ResourceAttributes): readonly SelectorRequirement[] | undefined {
+  if (!fieldSelector) return undefined;
+  const { requirements = [], rawSelector } = fieldSelector;
+  if (requirements.length === 0) return rawSelector ? requirementsOf(rawSelector) : undefined;
+  return requirements.map(({ key, operator, values = [] }) => ({
+    key,
+    operator: operator as SelectorRequirement['operator'],
+    values,
+  }));
 }
 
-function attributesOf(user: UserInfo, spec: ReviewSpec): AuthorizationAttributes {
-  const { resourceAttributes: asked, nonResourceAttributes: path } = spec;
-  if ((asked === undefined) === (path === undefined)) {
-    throw badRequest('exactly one of nonResourceAttributes or resourceAttributes must be specified');
-  }
-  const field = (name: string) => asked?.[name] ?? '';
+function attributesOf(user: UserInfo, spec: SelfSubjectAccessReviewSpec): AuthorizationAttributes {
+  const { resourceAttributes: asked = {}, nonResourceAttributes: path } = spec;
+  const { verb = '', group = '', version = '', resource = '', subresource = '', namespace = '', name = '' } = asked;
+  const fieldSelector = selectorOf(asked);
   return {
     user,
-    verb: asked ? field('verb') : (path?.verb ?? ''),
-    group: field('group'),
-    version: field('version'),
-    resource: field('resource'),
-    subresource: field('subresource'),
-    namespace: field('namespace'),
-    name: field('name'),
+    verb: path ? (path.verb ?? '') : verb,
+    group,
+    version,
+    resource,
+    subresource,
+    namespace,
+    name,
     ...(path ? { path: path.path ?? '' } : {}),
+    ...(fieldSelector ? { fieldSelector } : {}),
   };
 }
 
@@ -50,6 +68,28 @@ function accessStatus(authorizer: Authorizer, attributes: AuthorizationAttribute
     allowed: decision === 'allow',
     ...(decision === 'deny' ? { denied: true } : {}),
     ...(reason === '' ? {} : { reason }),
+  };
+}
+
+const filled = <T>(name: string, list: readonly T[] | undefined) => (list && list.length > 0 ? { [name]: list } : {});
+
+function rulesStatus(authorizer: Authorizer, user: UserInfo, namespace: string) {
+  if (namespace === '') throw badRequest('no namespace on request');
+  const { rules = [], errors = [], incomplete = true } = authorizer.rulesFor?.(user, namespace) ?? {};
+  return {
+    resourceRules: rules
+      .filter(({ resources = [] }) => resources.length > 0)
+      .map(({ verbs, apiGroups, resources, resourceNames }) => ({
+        verbs,
+        ...filled('apiGroups', apiGroups),
+        ...filled('resources', resources),
+        ...filled('resourceNames', resourceNames),
+      })),
+    nonResourceRules: rules
+      .filter(({ nonResourceURLs = [] }) => nonResourceURLs.length > 0)
+      .map(({ verbs, nonResourceURLs }) => ({ verbs, nonResourceURLs })),
+    incomplete,
+    ...(errors.length === 0 ? {} : { evaluationError: errors.join(', ') }),
   };
 }
 
@@ -67,14 +107,51 @@ async function tokenStatus(authenticator: Authenticator, { token = '', audiences
   return { authenticated: true, user: userDocument(verdict.user), audiences: verdict.audiences };
 }
 
+/** Who a SubjectAccessReview asks about: exactly what it says, no group is added. */
+const subjectOf = ({ user = '', groups = [], uid, extra }: ReviewSpec): UserInfo => ({
+  name: user,
+  groups,
+  ...(uid ? { uid } : {}),
+  ...(extra ? { extra } : {}),
+});
+
+interface Review {
+  readonly metadata: ObjectMeta;
+  readonly spec: ReviewSpec;
+}
+
+async function readReview({ request, info, query, path }: ResourceRequest): Promise<Review> {
+  const body = await readBody(request, MAX_REVIEW_BYTES);
+  const { value, duplicates } = parseBody(body, request.headers['content-type']);
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw badRequest('an object is required');
+  const sent = value as { kind?: unknown; apiVersion?: unknown };
+  const expected = apiVersionOf(info);
+  if ((sent.kind ?? info.kind) !== info.kind || (sent.apiVersion ?? expected) !== expected) {
+    throw badRequest(`the body is a ${String(sent.apiVersion)} ${String(sent.kind)}, not a ${expected} ${info.kind}`);
+  }
+  const strict = query.get('fieldValidation') === 'Strict' ? 'Strict' : 'Ignore';
+  const { object } = decodeObject(info, value, strict, duplicates);
+  const metadata = object.metadata ?? {};
+  if (info.namespaced) {
+    if (metadata.namespace && metadata.namespace !== path.namespace) {
+      throw badRequest('the namespace of the provided object does not match the namespace sent on the request');
+    }
+    metadata.namespace = path.namespace;
+  }
+  return { metadata, spec: (object.spec ?? {}) as ReviewSpec };
+}
+
+/** Throws `ApiError`: 400 and 422 for questions that make no sense. */
 export async function handleReview(
-  { request, response, info, user }: ResourceRequest,
+  call: ResourceRequest,
   authorizer: Authorizer,
   authenticator: Authenticator,
 ): Promise<void> {
-  const body = await readBody(request, MAX_REVIEW_BYTES);
-  const parsed = (parseBody(body, request.headers['content-type']).value ?? {}) as { spec?: ReviewSpec };
-  const spec = parsed.spec ?? {};
+  const { request, response, info, user, path } = call;
+  // Served as objects that can only be created.
+  if (path.subresource !== '' || path.name !== '') throw methodNotAllowed();
+  const { metadata, spec } = await readReview(call);
+  validateReview(info, path.namespace, metadata, spec);
   let status: object;
   switch (info.kind) {
     case 'SelfSubjectReview':
@@ -84,30 +161,20 @@ export async function handleReview(
       status = accessStatus(authorizer, attributesOf(user, spec));
       break;
     case 'SubjectAccessReview':
-    case 'LocalSubjectAccessReview': {
-      const subject = { name: spec.user ?? '', groups: spec.groups ?? [], ...(spec.uid ? { uid: spec.uid } : {}) };
-      status = accessStatus(authorizer, attributesOf(subject, spec));
+    case 'LocalSubjectAccessReview':
+      status = accessStatus(authorizer, attributesOf(subjectOf(spec), spec));
       break;
-    }
     case 'TokenReview':
       status = await tokenStatus(authenticator, spec);
       break;
-    case 'SelfSubjectRulesReview': {
-      const everything = accessStatus(authorizer, {
-        ...attributesOf(user, { resourceAttributes: { verb: '*', group: '*', resource: '*' } }),
-        namespace: spec.namespace ?? '',
-      }).allowed;
-      status = {
-        resourceRules: everything ? [{ verbs: ['*'], apiGroups: ['*'], resources: ['*'] }] : [],
-        nonResourceRules: everything ? [{ verbs: ['*'], nonResourceURLs: ['*'] }] : [],
-        incomplete: false,
-      };
+    case 'SelfSubjectRulesReview':
+      status = rulesStatus(authorizer, user, spec.namespace ?? '');
       break;
-    }
     default:
       throw methodNotAllowed();
   }
-  const metadata = { creationTimestamp: null };
-  const document = { kind: info.kind, apiVersion: apiVersionOf(info), metadata, spec, status };
+  const shown = { ...metadata, creationTimestamp: null };
+  const asked = info.kind === 'SelfSubjectReview' ? {} : { spec };
+  const document = { kind: info.kind, apiVersion: apiVersionOf(info), metadata: shown, ...asked, status };
   await sendJson(request, response, 201, document);
 }

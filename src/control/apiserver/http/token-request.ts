@@ -4,6 +4,7 @@ import { badRequest } from '../../../api/errors.js';
 import { decodeObject } from '../../../api/schema/decode.js';
 import type { KindRegistry } from '../../../api/schema/registry.js';
 import type { TokenRequest } from '../../../api/types/authentication-v1.js';
+import { restrictNodeToken } from '../../../security/admission/node-restriction.js';
 import type { ServiceAccounts } from '../../../security/serviceaccounts/service-accounts.js';
 import { readBody, type ResourceRequest } from './resource-handler.js';
 import { sendJson } from './response.js';
@@ -15,7 +16,7 @@ export const isTokenRequest = ({ verb, path }: Pick<ResourceRequest, 'verb' | 'p
 
 /** Throws `ApiError`. */
 export async function handleTokenRequest(
-  { request, response, path, query }: ResourceRequest,
+  { request, response, path, query, user }: ResourceRequest,
   accounts: ServiceAccounts,
   registry: KindRegistry,
 ): Promise<void> {
@@ -28,6 +29,8 @@ export async function handleTokenRequest(
   const { object } = decodeObject(info, value, strict, duplicates);
   // Created a moment ago on another peer, perhaps.
   await accounts.lookups.fresh();
-  const answer = await accounts.requests.create(path.namespace, path.name, object as unknown as TokenRequest);
+  const asked = object as unknown as TokenRequest;
+  restrictNodeToken(user, path.name, asked, (pod) => accounts.lookups.get('', 'pods', path.namespace, pod));
+  const answer = await accounts.requests.create(path.namespace, path.name, asked);
   await sendJson(request, response, 201, answer.object, { warnings: answer.warnings });
 }
