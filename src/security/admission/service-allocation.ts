@@ -27,7 +27,7 @@ const RANDOM_ATTEMPTS = 64;
 
 interface Claims {
   readonly ips: readonly string[];
-  /** `TCP/30080`. */
+  /** `30080`: a number belongs to one Service whatever the protocols. */
   readonly ports: readonly string[];
 }
 
@@ -36,14 +36,17 @@ const isHeadless = ({ clusterIP }: ServiceSpec) => clusterIP === 'None';
 const hasAddress = ({ type }: ServiceSpec) => type !== 'ExternalName';
 const wantsNodePorts = ({ type, allocateLoadBalancerNodePorts }: ServiceSpec) =>
   type === 'NodePort' || (type === 'LoadBalancer' && allocateLoadBalancerNodePorts !== false);
-const portClaim = ({ protocol, nodePort }: ServicePort) => `${protocol ?? 'TCP'}/${nodePort}`;
+const wantsHealthCheckPort = ({ type, externalTrafficPolicy }: ServiceSpec) =>
+  type === 'LoadBalancer' && externalTrafficPolicy === 'Local';
+/** Its user makes the endpoints, of whatever families they are. */
+const isOpen = (spec: ServiceSpec) => isHeadless(spec) && Object.keys(spec.selector ?? {}).length === 0;
 
 function claimsOf(object: KubeObject): Claims {
   const { spec } = object as Service;
   if (!spec) return { ips: [], ports: [] };
   const ips = (spec.clusterIPs ?? (spec.clusterIP ? [spec.clusterIP] : [])).filter((ip) => ip !== '' && ip !== 'None');
-  const ports = (spec.ports ?? []).filter(({ nodePort }) => (nodePort ?? 0) !== 0).map(portClaim);
-  if (spec.healthCheckNodePort) ports.push(`TCP/${spec.healthCheckNodePort}`);
+  const ports = (spec.ports ?? []).flatMap(({ nodePort }) => (nodePort ? [String(nodePort)] : []));
+  if (spec.healthCheckNodePort) ports.push(String(spec.healthCheckNodePort));
   return { ips, ports };
 }
 
@@ -109,14 +112,14 @@ export class ServiceAllocation implements AdmissionPlugin {
     return group === '' && resource === 'services' && (subresource === '' || operation === 'DELETE');
   }
 
-  admit({ operation, object, oldObject, name }: AdmissionAttributes, lookups: AdmissionLookups): void {
+  admit({ operation, object, name }: AdmissionAttributes, lookups: AdmissionLookups): void {
     if (operation === 'DELETE' || object === undefined) return;
     const service = object as Service;
     if (!service.spec) return;
     if (!this.observed || !this.index.complete) this.index.rebuild(lookups.list('', 'services'));
     const id = `${object.metadata.namespace ?? ''}/${name}`;
     this.allocateAddress(service.spec, id, name, lookups);
-    this.allocatePorts(service.spec, id, name, lookups, (oldObject as Service | undefined)?.spec);
+    this.allocatePorts(service.spec, id, name, lookups);
   }
 
   committed({ operation }: AdmissionAttributes, stored: KubeObject): void {
@@ -143,6 +146,15 @@ export class ServiceAllocation implements AdmissionPlugin {
 
   private allocateAddress(spec: ServiceSpec, id: string, name: string, lookups: AdmissionLookups): void {
     if (!hasAddress(spec)) return;
+    if (isOpen(spec)) {
+      spec.ipFamilyPolicy ??= 'RequireDualStack';
+      if ((spec.ipFamilies ?? []).length === 0) spec.ipFamilies = ['IPv4'];
+      if (spec.ipFamilies?.length === 1 && spec.ipFamilyPolicy !== 'SingleStack') {
+        spec.ipFamilies = spec.ipFamilies[0] === 'IPv4' ? ['IPv4', 'IPv6'] : ['IPv6', 'IPv4'];
+      }
+      spec.clusterIPs = ['None'];
+      return;
+    }
     checkFamilies(spec, name);
     spec.ipFamilies = ['IPv4'];
     spec.ipFamilyPolicy ??= 'SingleStack';
@@ -157,31 +169,19 @@ export class ServiceAllocation implements AdmissionPlugin {
 
   private checkRequestedAddress(address: string, id: string, name: string, lookups: AdmissionLookups): void {
     const number = parseIpv4(address);
-    if (number === undefined) {
-      throw refuse(
-        name,
-        'spec.clusterIPs',
-        [address],
-        'failed to allocate IP ' + address + ': not a valid IPv4 address',
-      );
-    }
+    // What is no address at all is validation's to refuse.
+    if (number === undefined) return;
+    const refused = (why: string) =>
+      refuse(name, 'spec.clusterIPs', `[]string{"${address}"}`, `failed to allocate IP ${address}: ${why}`);
     const { first, size } = this.range;
     if (number <= first || number >= first + size - 1) {
-      throw refuse(
-        name,
-        'spec.clusterIPs',
-        [address],
-        `failed to allocate IP ${address}: the provided IP (${address}) is not in the valid range. ` +
+      throw refused(
+        `the provided IP (${address}) is not in the valid range. ` +
           `The range of valid IPs is ${this.options.serviceCidr}`,
       );
     }
     if (this.holder(this.index.ips, address, 'ips', id, lookups) !== undefined) {
-      throw refuse(
-        name,
-        'spec.clusterIPs',
-        [address],
-        `failed to allocate IP ${address}: provided IP is already allocated`,
-      );
+      throw refused('provided IP is already allocated');
     }
   }
 
@@ -205,121 +205,90 @@ export class ServiceAllocation implements AdmissionPlugin {
       const found = offset === 10 ? undefined : isFree(offset);
       if (found) return found;
     }
-    throw new ApiError(
-      500,
-      'InternalError',
-      `Internal error occurred: failed to allocate a serviceIP for ${name}: range is full`,
-    );
+    throw internalError(`failed to allocate a serviceIP for ${name}: range is full`);
   }
 
-  private allocatePorts(
-    spec: ServiceSpec,
-    id: string,
-    name: string,
-    lookups: AdmissionLookups,
-    old: ServiceSpec | undefined,
-  ): void {
-    const taken = new Set<string>();
-    const needed = wantsNodePorts(spec);
-    for (const [index, port] of (spec.ports ?? []).entries()) {
-      const field = `spec.ports[${index}].nodePort`;
-      if ((port.nodePort ?? 0) !== 0) {
-        this.checkRequestedPort(port, field, id, name, lookups, taken);
-        taken.add(portClaim(port));
-      } else if (needed) {
-        port.nodePort = this.freePort(port, spec.ports ?? [], id, name, lookups, taken, old);
-        taken.add(portClaim(port));
+  private allocatePorts(spec: ServiceSpec, id: string, name: string, lookups: AdmissionLookups): void {
+    if (spec.type !== 'NodePort' && spec.type !== 'LoadBalancer') return;
+    const isFree = (port: number) => this.holder(this.index.ports, String(port), 'ports', id, lookups) === undefined;
+    // What is asked for first, so that it is not given to another port of the Service.
+    const taken = new Set((spec.ports ?? []).flatMap(({ nodePort }) => nodePort || []));
+    for (const [index, { nodePort }] of (spec.ports ?? []).entries()) {
+      const problem = nodePort ? this.portProblem(nodePort, isFree) : undefined;
+      if (problem !== undefined) throw refuse(name, `spec.ports[${index}].nodePort`, String(nodePort), problem);
+    }
+    if (wantsNodePorts(spec)) {
+      for (const port of spec.ports ?? []) {
+        if (port.nodePort) continue;
+        port.nodePort =
+          twinOf(port, spec.ports ?? []) ?? this.freePort(name, (free) => !taken.has(free) && isFree(free));
+        taken.add(port.nodePort);
       }
     }
-    if (spec.type === 'LoadBalancer' && spec.externalTrafficPolicy === 'Local' && !spec.healthCheckNodePort) {
-      spec.healthCheckNodePort = this.freePort({ port: 0, protocol: 'TCP' }, [], id, name, lookups, taken, old);
+    if (!wantsHealthCheckPort(spec)) return;
+    if (!spec.healthCheckNodePort) {
+      spec.healthCheckNodePort = this.freePort(name, (free) => !taken.has(free) && isFree(free));
+      return;
     }
+    const problem = this.portProblem(spec.healthCheckNodePort, isFree);
+    if (problem === undefined) return;
+    throw internalError(`failed to allocate requested HealthCheck NodePort ${spec.healthCheckNodePort}: ${problem}`);
   }
 
-  private checkRequestedPort(
-    port: ServicePort,
-    field: string,
-    id: string,
-    name: string,
-    lookups: AdmissionLookups,
-    taken: ReadonlySet<string>,
-  ): void {
+  private portProblem(port: number, isFree: (port: number) => boolean): string | undefined {
     const { from, to } = this.options.nodePorts;
-    const value = port.nodePort ?? 0;
-    if (value < from || value > to) {
-      throw refuse(
-        name,
-        field,
-        value,
-        `provided port is not in the valid range. The range of valid ports is ${from}-${to}`,
-      );
+    if (port < from || port > to) {
+      return `provided port is not in the valid range. The range of valid ports is ${from}-${to}`;
     }
-    const claim = portClaim(port);
-    if (taken.has(claim) || this.holder(this.index.ports, claim, 'ports', id, lookups) !== undefined) {
-      throw refuse(name, field, value, 'provided port is already allocated');
-    }
+    return isFree(port) ? undefined : 'provided port is already allocated';
   }
 
-  private freePort(
-    port: ServicePort,
-    siblings: readonly ServicePort[],
-    id: string,
-    name: string,
-    lookups: AdmissionLookups,
-    taken: ReadonlySet<string>,
-    _old: ServiceSpec | undefined,
-  ): number {
-    // One number for the same port over several protocols, as upstream.
-    const twin = siblings.find((other) => other !== port && other.port === port.port && (other.nodePort ?? 0) !== 0);
+  private freePort(name: string, isFree: (port: number) => boolean): number {
     const { from, to } = this.options.nodePorts;
-    const isFree = (nodePort: number) => {
-      const claim = portClaim({ ...port, nodePort });
-      return !taken.has(claim) && this.holder(this.index.ports, claim, 'ports', id, lookups) === undefined;
-    };
-    if (twin?.nodePort !== undefined && isFree(twin.nodePort)) return twin.nodePort;
-    const requested = new Set(siblings.map(portClaim));
-    const usable = (nodePort: number) => !requested.has(portClaim({ ...port, nodePort })) && isFree(nodePort);
+    const first = from + staticBand(to - from + 1);
     for (let attempt = 0; attempt < RANDOM_ATTEMPTS; attempt++) {
-      const candidate = from + this.deps.random.int(to - from + 1);
-      if (usable(candidate)) return candidate;
+      const candidate = first + this.deps.random.int(to - first + 1);
+      if (isFree(candidate)) return candidate;
     }
-    for (let candidate = from; candidate <= to; candidate++) if (usable(candidate)) return candidate;
-    throw new ApiError(
-      500,
-      'InternalError',
-      `Internal error occurred: failed to allocate a nodePort for ${name}: range is full`,
-    );
+    // Crowded: every port in turn, those left for fixed numbers last.
+    for (let candidate = first; candidate <= to; candidate++) if (isFree(candidate)) return candidate;
+    for (let candidate = from; candidate < first; candidate++) if (isFree(candidate)) return candidate;
+    throw internalError(`failed to allocate a nodePort for ${name}: range is full`);
   }
 }
 
-function checkFamilies(spec: ServiceSpec, name: string): void {
-  const families = spec.ipFamilies ?? [];
-  const wrong = families.findIndex((family) => family !== 'IPv4');
-  if (wrong >= 0) {
-    throw invalid({ group: '', kind: 'Service' }, name, [
-      {
-        type: 'FieldValueInvalid',
-        field: `spec.ipFamilies[${wrong}]`,
-        message: `Invalid value: "${families[wrong]}": not configured on this cluster`,
-      },
-    ]);
-  }
-  if (spec.ipFamilyPolicy === 'RequireDualStack') {
-    throw invalid({ group: '', kind: 'Service' }, name, [
-      {
-        type: 'FieldValueInvalid',
-        field: 'spec.ipFamilyPolicy',
-        message: 'Invalid value: "RequireDualStack": this cluster is not configured for dual-stack services',
-      },
-    ]);
-  }
+/** Ports at the beginning of the range that are given out last, so that fixed ones are free (KEP-3668). */
+const staticBand = (size: number) => (size < 16 ? 0 : Math.min(128, Math.max(16, Math.floor(size / 32))));
+
+/** One number for the same port over several protocols. */
+function twinOf(port: ServicePort, siblings: readonly ServicePort[]): number | undefined {
+  const protocolOf = ({ protocol = 'TCP' }: ServicePort) => protocol;
+  const twin = siblings.find(
+    (other) => other.port === port.port && protocolOf(other) !== protocolOf(port) && other.nodePort,
+  );
+  if (twin === undefined) return undefined;
+  const clash = siblings.some((other) => other.nodePort === twin.nodePort && protocolOf(other) === protocolOf(port));
+  return clash ? undefined : twin.nodePort;
 }
 
-function refuse(name: string, field: string, value: unknown, why: string): ApiError {
-  const error: FieldError = {
-    type: 'FieldValueInvalid',
-    field,
-    message: `Invalid value: ${JSON.stringify(value)}: ${why}`,
-  };
+const internalError = (why: string) => new ApiError(500, 'InternalError', `Internal error occurred: ${why}`);
+
+function checkFamilies({ ipFamilies = [], ipFamilyPolicy, clusterIPs = [] }: ServiceSpec, name: string): void {
+  const errors: FieldError[] = [];
+  const add = (field: string, value: string, why: string) =>
+    errors.push({ type: 'FieldValueInvalid', field, message: `Invalid value: ${JSON.stringify(value)}: ${why}` });
+  const needsBoth = ipFamilies.length === 2 || clusterIPs.length === 2;
+  if (ipFamilyPolicy === 'RequireDualStack' || (ipFamilyPolicy === undefined && needsBoth)) {
+    add('spec.ipFamilyPolicy', 'RequireDualStack', 'this cluster is not configured for dual-stack services');
+  }
+  for (const [index, family] of ipFamilies.entries()) {
+    if (family !== 'IPv4') add(`spec.ipFamilies[${index}]`, family, 'not configured on this cluster');
+  }
+  if (errors.length > 0) throw invalid({ group: '', kind: 'Service' }, name, errors);
+}
+
+/** `value` as Go's error text shows it. */
+function refuse(name: string, field: string, value: string, why: string): ApiError {
+  const error: FieldError = { type: 'FieldValueInvalid', field, message: `Invalid value: ${value}: ${why}` };
   return invalid({ group: '', kind: 'Service' }, name, [error]);
 }
