@@ -16,7 +16,7 @@ type AnyBinding = RoleBinding | ClusterRoleBinding;
 const isRole = (resource: string) => resource === 'roles' || resource === 'clusterroles';
 
 /** The newest state inside the write as a source of roles and grants. */
-export export function sourceOf(lookups: AdmissionLookups): RbacSource {
+export function sourceOf(lookups: AdmissionLookups): RbacSource {
   return {
     visitGrants(user, namespace, visit) {
       const bindings = [
