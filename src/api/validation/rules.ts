@@ -1,12 +1,14 @@
 /** Which rules hold for which kind, by `group/kind`. Kinds that are not here get the metadata's rules and the schema's. */
 import { autoscalerFromV1 } from '../conversion/autoscaling.js';
 import { eventToCore } from '../conversion/events.js';
+import * as definitions from '../customresources/definition-validation.js';
 import type { KubeObject } from '../object.js';
 import type { Event } from '../types/core-v1.js';
 import * as policies from './admission-policies.js';
 import { validateApiService } from './apiregistration.js';
 import { validateAutoscaler } from './autoscaling.js';
 import * as batch from './batch.js';
+import * as certificates from './certificates.js';
 import * as claims from './claims.js';
 import * as cluster from './cluster.js';
 import * as events from './events.js';
@@ -57,6 +59,11 @@ const asV2: Rule = (errors, object) =>
   rule(validateAutoscaler)(errors, object.apiVersion === 'autoscaling/v1' ? autoscalerFromV1(object) : object);
 
 export const RULES: Readonly<Record<string, KindRules>> = {
+  'apiextensions.k8s.io/CustomResourceDefinition': {
+    create: rule(definitions.validateDefinition),
+    update: update(definitions.validateDefinitionUpdate),
+    status: rule(definitions.validateDefinitionStatus),
+  },
   '/ConfigMap': rules(cluster.validateConfigMap, cluster.validateConfigMapUpdate),
   '/Endpoints': rules(service.validateEndpoints),
   '/Event': rules(events.validateEvent),
@@ -96,6 +103,13 @@ export const RULES: Readonly<Record<string, KindRules>> = {
   'autoscaling/HorizontalPodAutoscaler': { rule: asV2 },
   'batch/CronJob': rules(batch.validateCronJob),
   'batch/Job': rules(batch.validateJob, batch.validateJobUpdate),
+  'certificates.k8s.io/CertificateSigningRequest': {
+    create: rule(certificates.validateCertificateRequest),
+    subresources: {
+      status: update(certificates.validateCertificateStatus),
+      approval: update(certificates.validateCertificateApproval),
+    },
+  },
   'coordination.k8s.io/Lease': rules(cluster.validateLease),
   'discovery.k8s.io/EndpointSlice': rules(service.validateEndpointSlice, service.validateEndpointSliceUpdate),
   'events.k8s.io/Event': {
