@@ -139,11 +139,14 @@ export function desiredOf(value: KubeObject): Record<string, unknown> {
   return out;
 }
 
+/** Who owns what moves with every write of any part, and merges on its own. */
+const BESIDE_METADATA = new Set(['resourceVersion', 'managedFields']);
+
 function sameMetadata(a: KubeObject, b: KubeObject): boolean {
   const one = a.metadata as Record<string, unknown>;
   const two = b.metadata as Record<string, unknown>;
   for (const key of new Set([...Object.keys(one), ...Object.keys(two)])) {
-    if (key !== 'resourceVersion' && !deepEqual(one[key], two[key])) return false;
+    if (!BESIDE_METADATA.has(key) && !deepEqual(one[key], two[key])) return false;
   }
   return true;
 }

@@ -49,16 +49,22 @@ export interface ScalarNode {
 /** Anything goes through unchanged: RawExtension, FieldsV1, JSON. */
 export interface AnyNode {
   readonly kind: 'any';
+  /** Server-side apply goes into maps of it (custom resources that preserve unknown fields); otherwise it is one value. */
+  readonly deduced?: boolean;
 }
 
 export interface ListNode {
   readonly kind: 'list';
   readonly items: SchemaNode;
+  /** As `FieldNode.listType`, also for lists that are no field: items of lists, values of maps. */
+  readonly listType?: FieldNode['listType'];
+  readonly listMapKeys?: readonly string[];
 }
 
 export interface MapNode {
   readonly kind: 'map';
   readonly values: SchemaNode;
+  readonly atomic?: boolean;
 }
 
 export interface ObjectNode {
@@ -73,6 +79,8 @@ export interface ObjectNode {
   readonly required: readonly string[];
   /** Unknown fields are kept (custom resources only). */
   readonly preserveUnknown: boolean;
+  /** Server-side apply replaces the struct as a whole, wherever it occurs. */
+  readonly atomic?: boolean;
 }
 
 export type SchemaNode = ScalarNode | AnyNode | ListNode | MapNode | ObjectNode;
@@ -105,6 +113,9 @@ export type GoFieldsTable = Readonly<Record<string, Readonly<Record<string, stri
 
 const REF_PREFIX = '#/components/schemas/';
 const ANY: AnyNode = Object.freeze({ kind: 'any' });
+const DEDUCED: AnyNode = Object.freeze({ kind: 'any', deduced: true });
+const anyOf = (schema: OpenApiSchema) => (schema['x-kubernetes-preserve-unknown-fields'] === true ? DEDUCED : ANY);
+const isAtomicMap = (schema: OpenApiSchema) => schema['x-kubernetes-map-type'] === 'atomic';
 const SCALARS = new Map<ScalarType, ScalarNode>();
 const scalar = (type: ScalarType): ScalarNode => {
   const known = SCALARS.get(type);
@@ -144,6 +155,7 @@ class LazyObjectNode implements ObjectNode {
   readonly packageName: string;
   readonly required: readonly string[];
   readonly preserveUnknown: boolean;
+  readonly atomic: boolean;
   #compile: (() => ReadonlyMap<string, FieldNode>) | undefined;
   #fields: ReadonlyMap<string, FieldNode> = new Map();
 
@@ -157,6 +169,7 @@ class LazyObjectNode implements ObjectNode {
     this.packageName = parts.at(-2) ?? '';
     this.required = schema.required ?? [];
     this.preserveUnknown = schema['x-kubernetes-preserve-unknown-fields'] === true;
+    this.atomic = isAtomicMap(schema);
     this.#compile = compile;
   }
 
@@ -199,7 +212,12 @@ export class SchemaCompiler {
       case 'object':
         return this.#object(schema, name);
       case 'array':
-        return { kind: 'list', items: schema.items === undefined ? ANY : this.compile(schema.items) };
+        return {
+          kind: 'list',
+          items: schema.items === undefined ? ANY : this.compile(schema.items),
+          listType: schema['x-kubernetes-list-type'],
+          listMapKeys: schema['x-kubernetes-list-map-keys'] ?? [],
+        };
       case 'string':
         return scalar(schema.format === 'byte' ? 'bytes' : 'string');
       case 'boolean':
@@ -210,7 +228,7 @@ export class SchemaCompiler {
         return scalar('number');
       case undefined:
       default:
-        return ANY;
+        return anyOf(schema);
     }
   }
 
@@ -218,11 +236,11 @@ export class SchemaCompiler {
     const { properties, additionalProperties } = schema;
     if (properties === undefined) {
       if (additionalProperties !== undefined && typeof additionalProperties === 'object') {
-        return { kind: 'map', values: this.compile(additionalProperties) };
+        return { kind: 'map', values: this.compile(additionalProperties), atomic: isAtomicMap(schema) };
       }
-      if (additionalProperties === true) return ANY;
+      if (additionalProperties === true) return anyOf(schema);
       // A custom resource's bare `type: object` prunes everything unless it preserves unknown fields.
-      if (name === '' && schema['x-kubernetes-preserve-unknown-fields'] === true) return ANY;
+      if (name === '' && schema['x-kubernetes-preserve-unknown-fields'] === true) return DEDUCED;
     }
     return new LazyObjectNode(name, schema, () => {
       const flags = name === '' ? undefined : flattenFlags(this.goFields, name);

@@ -10,13 +10,14 @@
  * | tombstone, live object born later or not known to the deleter | the live object |
  * | live, live, one side deleted the other's incarnation | the newer incarnation |
  * | live, live, created separately | merged; the identity (uid, creation time) of the earlier |
- * | live, live, one incarnation | metadata and spec by document (or later stamp), status by later stamp |
+ * | live, live, one incarnation | metadata and spec by document (or later stamp), status by later stamp, owners united |
  */
 import type { KubeObject, ObjectMeta } from '../../api/object.js';
 import type { KindPolicy } from '../kind-policy.js';
 import { deepEqual, desiredOf, settled, type ObjectRecord } from '../record.js';
 import { laterStamp, type Stamp } from '../stamp.js';
 import { mergeDocuments, readDocument, type FieldConflict } from './document.js';
+import { mergedOwners } from './managed-fields.js';
 import { fromShape } from './shape.js';
 
 export interface MergeResult {
@@ -82,7 +83,10 @@ function mergeLive(ours: ObjectRecord, theirs: ObjectRecord, policy: KindPolicy,
     const base = ours.parts.metadata >= theirs.parts.metadata ? mine : other;
     const body = ours.parts.spec >= theirs.parts.spec ? mine : other;
     const value = assemble(
-      { ...body, metadata: { ...base.metadata, ...deletionOf(mine, other) } },
+      {
+        ...body,
+        metadata: { ...base.metadata, ...deletionOf(mine, other), ...mergedOwners(mine.metadata, other.metadata) },
+      },
       status,
       identityOf(elder),
     );
@@ -103,6 +107,7 @@ function mergeLive(ours: ObjectRecord, theirs: ObjectRecord, policy: KindPolicy,
         ...(desired['metadata'] as ObjectMeta),
         ...(mine.metadata.generation === undefined ? {} : { generation }),
         ...deletionOf(mine, other),
+        ...mergedOwners(mine.metadata, other.metadata),
       },
     },
     status,

@@ -20,6 +20,7 @@ import { FlushSchedule } from './flush-schedule.js';
 import { negotiate, type Representation } from './negotiation.js';
 import { isTrue, scopeFits, type ApiVerb, type ResourcePath } from './request-info.js';
 import { sendBytes, sendJson, warningHeader } from './response.js';
+import { makerOf } from './write-options.js';
 import { streamWatch, type WatchStreamLimits } from './watch-stream.js';
 
 export interface ResourceRequest {
@@ -285,9 +286,8 @@ export class ResourceHandler {
       name: path.name,
       user,
       dryRun: dryRunOf(query),
-      fieldManager: query.get('fieldManager') ?? managerOf(request),
+      ...makerOf(verb, patch, query, request.headers['user-agent']),
       fieldValidation: fieldValidationOf(query),
-      force: isTrue(query.get('force')),
       contentType,
       body,
       labelSelector: query.get('labelSelector') ?? '',
@@ -334,7 +334,3 @@ function patchKind(contentType: string): PatchKind {
     `the body of the request was in an unknown format - accepted media types include: ${known}`,
   );
 }
-
-/** Upstream names the manager after the program in User-Agent. */
-const managerOf = (request: IncomingMessage) =>
-  (request.headers['user-agent'] ?? 'unknown').split('/', 1)[0] ?? 'unknown';

@@ -1,11 +1,13 @@
 /** POST of a new object. */
 import { safeSuffix, uuid } from '../../../base/random.js';
 import { alreadyExists, badRequest, invalid } from '../../../api/errors.js';
+import type { Managers } from '../../../api/apply/managers.js';
 import type { KubeObject } from '../../../api/object.js';
 import { applyDefaults } from '../../../api/defaults/defaults.js';
 import { generatedName, prepareForCreate } from '../../../api/strategy/strategy.js';
 import { validateCreate } from '../../../api/validation/validate.js';
 import { attributesOf, checkPlace, decodeBody, keyOf, type Outcome, type WriteContext } from './context.js';
+import { managersOfNew, setManagers } from './ownership.js';
 
 /** Attempts at a free generated name, as upstream. */
 const NAME_ATTEMPTS = 8;
@@ -28,15 +30,15 @@ export function createObject(context: WriteContext): Outcome {
   return { code: 201, body: storeNew(context, object) };
 }
 
-/** The steps after decoding, shared with updates that create. */
-export function storeNew(context: WriteContext, object: KubeObject): KubeObject {
+/** The steps after decoding, shared with updates and applies that create. `managers` when they are known already. */
+export function storeNew(context: WriteContext, object: KubeObject, managers?: Managers): KubeObject {
   const { info, request, transaction, deps } = context;
   if (object.metadata.resourceVersion) {
     throw badRequest('resourceVersion should not be set on objects to be created');
   }
   delete object.metadata.resourceVersion;
-  delete object.metadata.managedFields;
   applyDefaults(info, object);
+  setManagers(object, managers ?? managersOfNew(context, object));
   prepareForCreate(info, object, {
     nowMs: transaction.nowMs,
     uid: uuid(deps.random),

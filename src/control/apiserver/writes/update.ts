@@ -9,6 +9,7 @@ import {
   OPTIMISTIC_LOCK_TEXT,
   unsupportedMediaType,
 } from '../../../api/errors.js';
+import { sameButTimes, type Managers } from '../../../api/apply/managers.js';
 import type { KubeObject } from '../../../api/object.js';
 import { decodeObject } from '../../../api/schema/decode.js';
 import type { KindInfo } from '../../../api/schema/registry.js';
@@ -19,11 +20,14 @@ import { applyStrategicMergePatch } from '../../../api/patch/strategic.js';
 import { fromScale, toScale } from '../../../api/strategy/scale.js';
 import { prepareForUpdate } from '../../../api/strategy/strategy.js';
 import { validateScale, validateUpdate } from '../../../api/validation/validate.js';
+import { configurationOf, applyToObject } from './apply.js';
+import { applyToScale } from './apply-scale.js';
 import { attributesOf, checkPlace, decodeBody, keyOf, type Outcome, type WriteContext } from './context.js';
 import { storeNew } from './create.js';
 import { finishDeletion, isRemovable } from './delete.js';
 import { jsonEqual } from './json-equality.js';
 import { creatableOnUpdate, requiresRevision } from './kind-rules.js';
+import { managersAfter, managersOf, setManagers } from './ownership.js';
 
 function requirePresent({ transaction, info, request }: WriteContext): KubeObject {
   const present = transaction.get(keyOf(info, request.namespace, request.name));
@@ -72,31 +76,40 @@ function checkPreconditions({ info, request }: WriteContext, next: KubeObject, p
   }
 }
 
-const withoutRevision = (object: KubeObject) => ({
+const withoutBookkeeping = (object: KubeObject) => ({
   ...object,
-  metadata: { ...object.metadata, resourceVersion: undefined },
+  metadata: { ...object.metadata, resourceVersion: undefined, managedFields: undefined },
 });
 
+/**
+ * An update that changes nothing is not written: no revision, no event. That the times of owners moved is nothing: a value may
+ * have been changed and changed back on its way (normalised, defaulted).
+ */
+function isNothingNew(prepared: KubeObject, present: KubeObject): boolean {
+  if (!sameButTimes(managersOf(prepared), managersOf(present))) return false;
+  return jsonEqual(withoutBookkeeping(prepared), withoutBookkeeping(present));
+}
+
 /** Everything after the new state is known. `next` belongs to us. */
-function replace(context: WriteContext, next: KubeObject, present: KubeObject): KubeObject {
+function replace(context: WriteContext, next: KubeObject, present: KubeObject, applied?: Managers): KubeObject {
   const { info, request, transaction, deps } = context;
   checkPreconditions(context, next, present);
-  delete next.metadata.managedFields;
   // A Scale has become the whole object by now.
   const through = request.subresource === 'scale' ? '' : request.subresource;
   if (request.subresource !== 'scale') applyDefaults(info, next);
+  const managers = applied ?? managersAfter(context, next, present);
   const prepared = prepareForUpdate(info, next, present, through);
   if (present.metadata.uid !== undefined) prepared.metadata.uid = present.metadata.uid;
   if (present.metadata.creationTimestamp !== undefined) {
     prepared.metadata.creationTimestamp = present.metadata.creationTimestamp;
   }
+  setManagers(prepared, managers);
   const attributes = attributesOf(context, 'UPDATE', request.name, prepared, present);
   deps.admission.admit(attributes, context.lookups);
   const errors = validateUpdate(info, prepared, present, request.subresource);
   if (errors.length > 0) throw invalid(info, request.name, errors);
   deps.admission.validate(attributes, context.lookups);
-  // An update that changes nothing is not written: no revision, no event.
-  if (jsonEqual(withoutRevision(prepared), withoutRevision(present))) return present;
+  if (isNothingNew(prepared, present)) return present;
   if (request.dryRun) {
     return { ...prepared, metadata: { ...prepared.metadata, resourceVersion: present.metadata.resourceVersion ?? '' } };
   }
@@ -107,8 +120,13 @@ function replace(context: WriteContext, next: KubeObject, present: KubeObject): 
   return stored;
 }
 
-function replaceThroughView(context: WriteContext, decoded: KubeObject, present: KubeObject): Outcome {
-  if (context.request.subresource !== 'scale') return { code: 200, body: replace(context, decoded, present) };
+function replaceThroughView(
+  context: WriteContext,
+  decoded: KubeObject,
+  present: KubeObject,
+  applied?: Managers,
+): Outcome {
+  if (context.request.subresource !== 'scale') return { code: 200, body: replace(context, decoded, present, applied) };
   const scale = decoded as Parameters<typeof fromScale>[2];
   const errors = validateScale(scale);
   if (errors.length > 0) throw invalid({ group: 'autoscaling', kind: 'Scale' }, context.request.name, errors);
@@ -119,7 +137,7 @@ function replaceThroughView(context: WriteContext, decoded: KubeObject, present:
   if (resourceVersion) metadata.resourceVersion = resourceVersion;
   else delete metadata.resourceVersion;
   if (uid) metadata.uid = uid;
-  const stored = replace(context, { ...scaled, metadata }, present);
+  const stored = replace(context, { ...scaled, metadata }, present, applied);
   return { code: 200, body: toScale(context.info, stored) };
 }
 
@@ -157,7 +175,7 @@ function patched(context: WriteContext, kind: KindInfo, view: KubeObject, patch:
       if (context.info.custom) {
         throw unsupportedMediaType(
           'the body of the request was in an unknown format - accepted media types include: ' +
-            'application/json-patch+json, application/merge-patch+json',
+            'application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml',
         );
       }
       return applyStrategicMergePatch(kind, view, patch);
@@ -169,10 +187,28 @@ function patched(context: WriteContext, kind: KindInfo, view: KubeObject, patch:
   }
 }
 
+function applyObject(context: WriteContext, kind: KindInfo): Outcome {
+  const { request, info, transaction } = context;
+  const config = configurationOf(context, kind);
+  const present =
+    request.subresource === ''
+      ? transaction.get(keyOf(info, request.namespace, request.name))
+      : requirePresent(context);
+  const { object, managers } =
+    present !== undefined && request.subresource === 'scale'
+      ? applyToScale(context, kind, config, present)
+      : applyToObject(context, config, present);
+  const decoded = decodeObject(kind, object, 'Ignore').object;
+  checkPlace(context, decoded);
+  if (present !== undefined) return replaceThroughView(context, decoded, present, managers);
+  return { code: 201, body: storeNew(context, decoded, managers) };
+}
+
 export function patchObject(context: WriteContext): Outcome {
   const { request } = context;
   checkVerb(context);
   const kind = bodyKind(context);
+  if (request.patch === 'apply') return applyObject(context, kind);
   const patch = patchBody(context);
   const present = requirePresent(context);
   const view = viewOf(context, present);
