@@ -20,6 +20,13 @@ export interface Column {
   value(context: CellContext): Cell;
 }
 
+/** A column of one kind. The table that it is part of says which kind the object is. */
+export function col<T>(name: string, value: (object: T, nowMs: number) => Cell, more: Partial<Column> = {}): Column {
+  return { name, ...more, value: ({ object, nowMs }) => value(object as T, nowMs) };
+}
+export const wide = { priority: 1 } as const;
+export const int = { type: 'integer' } as const;
+
 /** `duration.HumanDuration`: two units at most, the smaller only while it matters. */
 export function humanDuration(ms: number): string {
   const seconds = Math.trunc(ms / 1000);

@@ -8,15 +8,20 @@ import type * as core from '../../../api/types/core-v1.js';
 import type * as discovery from '../../../api/types/discovery-v1.js';
 import type * as networking from '../../../api/types/networking-v1.js';
 import type * as policy from '../../../api/types/policy-v1.js';
-import { AGE, humanDuration, labelsText, orNone, selectorText, sinceText, type Cell, type Column } from './cells.js';
+import {
+  AGE,
+  col,
+  humanDuration,
+  int,
+  labelsText,
+  orNone,
+  selectorText,
+  sinceText,
+  wide,
+  type Column,
+} from './cells.js';
+import { asAutoscalerV2, asCoreEvent, CONFIGURATION_COLUMNS, through } from './configuration-columns.js';
 import { summarizePod } from './pod-cells.js';
-
-/** A column of one kind. The table's key says which kind the object is. */
-function col<T>(name: string, value: (object: T, nowMs: number) => Cell, more: Partial<Column> = {}): Column {
-  return { name, ...more, value: ({ object, nowMs }) => value(object as T, nowMs) };
-}
-const wide = { priority: 1 } as const;
-const int = { type: 'integer' } as const;
 
 interface Templated {
   spec?: { template?: { spec?: core.PodSpec }; selector?: unknown };
@@ -133,14 +138,30 @@ const lastSeen = (event: core.Event, nowMs: number) =>
   sinceText(event.series?.lastObservedTime ?? event.lastTimestamp ?? event.eventTime ?? event.firstTimestamp, nowMs);
 const firstSeen = (event: core.Event, nowMs: number) => sinceText(event.firstTimestamp ?? event.eventTime, nowMs);
 
+/** `current/target` of one metric of an autoscaler. */
 function metricText(metric: autoscaling.MetricSpec, current: autoscaling.MetricStatus | undefined): string {
-  const { resource } = metric;
-  if (!resource) return '<unknown>';
-  const { averageUtilization, averageValue } = resource.target;
-  const now = current?.resource?.current;
-  return averageUtilization === undefined
-    ? `${resource.name}: ${now?.averageValue ?? '<unknown>'}/${averageValue ?? '<auto>'}`
-    : `${resource.name}: ${now?.averageUtilization === undefined ? '<unknown>' : `${now.averageUtilization}%`}/${averageUtilization}%`;
+  const unknown = '<unknown>';
+  const usage = metric.resource ?? metric.containerResource;
+  if (usage !== undefined) {
+    const { averageUtilization, averageValue } = usage.target;
+    const now = (current?.resource ?? current?.containerResource)?.current;
+    if (averageValue !== undefined) return `${usage.name}: ${now?.averageValue ?? unknown}/${averageValue}`;
+    const utilization = now?.averageUtilization;
+    const target = averageUtilization === undefined ? '<auto>' : `${averageUtilization}%`;
+    return `${usage.name}: ${utilization === undefined ? unknown : `${utilization}%`}/${target}`;
+  }
+  const source = metric.pods ?? metric.object ?? metric.external;
+  const now = (current?.pods ?? current?.object ?? current?.external)?.current;
+  const { value, averageValue } = source?.target ?? {};
+  if (averageValue === undefined) return `${now?.value ?? unknown}/${value ?? unknown}`;
+  return `${now?.averageValue ?? unknown}/${averageValue}${metric.pods === undefined ? ' (avg)' : ''}`;
+}
+const MAX_METRICS = 2;
+function metricsText({ spec, status }: autoscaling.HorizontalPodAutoscaler): string {
+  const all = (spec?.metrics ?? []).map((metric, index) => metricText(metric, status?.currentMetrics?.[index]));
+  if (all.length === 0) return '<none>';
+  const more = all.length - MAX_METRICS;
+  return more > 0 ? `${all.slice(0, MAX_METRICS).join(', ')} + ${more} more...` : all.join(', ');
 }
 const ingressAddress = ({ status }: networking.Ingress) =>
   (status?.loadBalancer?.ingress ?? []).map(({ ip, hostname }) => ip ?? hostname ?? '').join(',');
@@ -156,7 +177,34 @@ const SCALED = (kind: 'ReplicaSet'): readonly Column[] => [
   ...(kind === 'ReplicaSet' ? [AGE, ...CONTAINERS, SELECTOR] : []),
 ];
 
+const EVENT: readonly Column[] = [
+  col('Last Seen', lastSeen),
+  col<core.Event>('Type', ({ type }) => type ?? ''),
+  col<core.Event>('Reason', ({ reason }) => reason ?? ''),
+  col<core.Event>('Object', ({ involvedObject: { kind = '', name } }) =>
+    name ? `${kind.toLowerCase()}/${name}` : kind.toLowerCase(),
+  ),
+  col<core.Event>('Subobject', ({ involvedObject }) => involvedObject.fieldPath ?? '', wide),
+  col('Source', eventSource, wide),
+  col<core.Event>('Message', ({ message }) => (message ?? '').trim()),
+  col('First Seen', firstSeen, wide),
+  col<core.Event>('Count', (event) => event.series?.count ?? event.count ?? 1, wide),
+  col<KubeObject>('Name', ({ metadata }) => metadata.name ?? '', wide),
+];
+
+const AUTOSCALER: readonly Column[] = [
+  col<autoscaling.HorizontalPodAutoscaler>('Reference', ({ spec }) =>
+    spec ? `${spec.scaleTargetRef.kind}/${spec.scaleTargetRef.name}` : '',
+  ),
+  col('Targets', metricsText),
+  col<autoscaling.HorizontalPodAutoscaler>('MinPods', ({ spec }) => String(spec?.minReplicas ?? '<unset>')),
+  col<autoscaling.HorizontalPodAutoscaler>('MaxPods', ({ spec }) => count(spec?.maxReplicas), int),
+  col<autoscaling.HorizontalPodAutoscaler>('Replicas', ({ status }) => count(status?.currentReplicas), int),
+  AGE,
+];
+
 export const COLUMNS: Readonly<Record<string, readonly Column[]>> = {
+  ...CONFIGURATION_COLUMNS,
   '/namespaces': [col<core.Namespace>('Status', ({ status }) => status?.phase ?? ''), AGE],
   '/nodes': [
     col('Status', nodeStatus),
@@ -222,7 +270,7 @@ export const COLUMNS: Readonly<Record<string, readonly Column[]>> = {
       const [group = '', version] = owner.apiVersion.split('/');
       return `${owner.kind.toLowerCase()}${version === undefined ? '' : `.${group}`}/${owner.name}`;
     }),
-    col<apps.ControllerRevision>('Revision', ({ revision }) => revision, int),
+    col<apps.ControllerRevision>('Revision', ({ revision }) => revision),
     AGE,
   ],
   'batch/jobs': [
@@ -279,20 +327,8 @@ export const COLUMNS: Readonly<Record<string, readonly Column[]>> = {
     AGE,
   ],
   '/serviceaccounts': [col<core.ServiceAccount>('Secrets', ({ secrets }) => secrets?.length ?? 0, int), AGE],
-  '/events': [
-    col('Last Seen', lastSeen),
-    col<core.Event>('Type', ({ type }) => type ?? ''),
-    col<core.Event>('Reason', ({ reason }) => reason ?? ''),
-    col<core.Event>('Object', ({ involvedObject: { kind = '', name } }) =>
-      name ? `${kind.toLowerCase()}/${name}` : kind.toLowerCase(),
-    ),
-    col<core.Event>('Subobject', ({ involvedObject }) => involvedObject.fieldPath ?? '', wide),
-    col('Source', eventSource, wide),
-    col<core.Event>('Message', ({ message }) => (message ?? '').trim()),
-    col('First Seen', firstSeen, wide),
-    col<core.Event>('Count', (event) => event.series?.count ?? event.count ?? 1, wide),
-    col<KubeObject>('Name', ({ metadata }) => metadata.name ?? '', wide),
-  ],
+  '/events': EVENT,
+  'events.k8s.io/events': through(asCoreEvent, EVENT),
   'coordination.k8s.io/leases': [col<coordination.Lease>('Holder', ({ spec }) => spec?.holderIdentity ?? ''), AGE],
   '/persistentvolumes': [
     col<core.PersistentVolume>('Capacity', ({ spec }) => spec?.capacity?.['storage'] ?? ''),
@@ -336,18 +372,7 @@ export const COLUMNS: Readonly<Record<string, readonly Column[]>> = {
     col<networking.Ingress>('Ports', ({ spec }) => (spec?.tls?.length ? '80, 443' : '80')),
     AGE,
   ],
-  'autoscaling/horizontalpodautoscalers': [
-    col<autoscaling.HorizontalPodAutoscaler>('Reference', ({ spec }) =>
-      spec ? `${spec.scaleTargetRef.kind}/${spec.scaleTargetRef.name}` : '',
-    ),
-    col<autoscaling.HorizontalPodAutoscaler>('Targets', ({ spec, status }) =>
-      orNone(spec?.metrics?.map((metric, index) => metricText(metric, status?.currentMetrics?.[index]))),
-    ),
-    col<autoscaling.HorizontalPodAutoscaler>('MinPods', ({ spec }) => String(spec?.minReplicas ?? '<unset>')),
-    col<autoscaling.HorizontalPodAutoscaler>('MaxPods', ({ spec }) => count(spec?.maxReplicas), int),
-    col<autoscaling.HorizontalPodAutoscaler>('Replicas', ({ status }) => count(status?.currentReplicas), int),
-    AGE,
-  ],
+  'autoscaling/horizontalpodautoscalers': through(asAutoscalerV2, AUTOSCALER),
   'policy/poddisruptionbudgets': [
     col<policy.PodDisruptionBudget>('Min Available', ({ spec }) => String(spec?.minAvailable ?? 'N/A')),
     col<policy.PodDisruptionBudget>('Max Unavailable', ({ spec }) => String(spec?.maxUnavailable ?? 'N/A')),

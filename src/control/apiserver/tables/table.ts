@@ -2,6 +2,7 @@
 import type { KubeObject } from '../../../api/object.js';
 import type { ResourceInfo } from '../../../api/schema/registry.js';
 import { COLUMNS } from './columns.js';
+import { storageClassName } from './configuration-columns.js';
 import { ageOf, sinceText, type Cell, type Column } from './cells.js';
 
 export interface TableOptions {
@@ -48,10 +49,13 @@ function columnsFor(info: ResourceInfo): readonly Column[] {
   }));
 }
 
+const nameOf = ({ group, resource }: ResourceInfo, object: KubeObject) =>
+  group === 'storage.k8s.io' && resource === 'storageclasses' ? storageClassName(object) : (object.metadata.name ?? '');
+
 export function tableFor(info: ResourceInfo, objects: readonly KubeObject[], options: TableOptions) {
   const columns = columnsFor(info);
   const rows = objects.map((object) => {
-    const cells: Cell[] = [object.metadata.name ?? ''];
+    const cells: Cell[] = [nameOf(info, object)];
     // A bookmark's object has nothing to show.
     const bare = object.metadata.name === undefined;
     for (const column of columns) cells.push(bare ? '' : column.value({ object, nowMs: options.nowMs }));
