@@ -1,7 +1,7 @@
 /** The control-plane roles of this peer, run while the view gives them to it, and what shows and reports them. */
 import { ServiceGroup, type Service } from '../base/lifecycle.js';
 import { errorText } from '../base/log.js';
-import { NODES, type ResourceRef } from '../api/resource.js';
+import { groupResourceOf, NODES, type ResourceRef } from '../api/resource.js';
 import type { KindRegistry } from '../api/schema/registry.js';
 import type { Node } from '../api/types/core-v1.js';
 import { createEventRecorder } from '../client/event-recorder.js';
@@ -69,7 +69,7 @@ export function createControlPlane(
 
 function roleFactories(
   base: AgentBase,
-  { identity }: Enrolment,
+  { identity, ca }: Enrolment,
   { membership }: Mesh,
   api: Api,
   registry: KindRegistry,
@@ -87,7 +87,21 @@ function roleFactories(
         kubernetesIp: kubernetesIp(serviceCidr),
         dnsIp: dnsIp(serviceCidr),
         caPem: identity.caCertPem,
+        signSecretToken: (account, secretName) => api.serviceAccounts.issuer.issueForSecret(account, secretName),
+        signCertificate: (csrPem, order) => ca.signRequest(csrPem, order),
+        mayRequest: (user, subresource) =>
+          api.authorizer.authorize({
+            user,
+            verb: 'create',
+            group: 'certificates.k8s.io',
+            version: '*',
+            resource: 'certificatesigningrequests',
+            subresource,
+            namespace: '',
+            name: '',
+          }).decision === 'allow',
         deletableResources: () => deletable(registry),
+        customResources: () => customResources(registry),
         nodeLifecycle: { unknownGraceMs: UNKNOWN_GRACE_MS },
         taintEviction: { unknownGraceMs: UNKNOWN_GRACE_MS },
       });
@@ -97,8 +111,20 @@ function roleFactories(
   };
 }
 
-/** Everything that can be listed, watched and deleted. */
+/** Everything that can be listed, watched and deleted, each once: as it is stored. */
 function deletable(registry: KindRegistry): ResourceRef[] {
   const needed = ['list', 'watch', 'delete'];
-  return registry.all().filter(({ verbs }) => needed.every((verb) => verbs.includes(verb)));
+  const builtIn = registry
+    .all()
+    .filter(({ verbs, custom, view }) => !custom && view === undefined && needed.every((verb) => verbs.includes(verb)));
+  return [...builtIn, ...customResources(registry)];
+}
+
+/** Whatever versions of it are served, a custom resource is looked at as it is stored. */
+function customResources(registry: KindRegistry): ResourceRef[] {
+  const stored = new Map<string, ResourceRef>();
+  for (const { custom, view } of registry.all()) {
+    if (custom && view !== undefined) stored.set(groupResourceOf(view.storage), view.storage);
+  }
+  return [...stored.values()];
 }

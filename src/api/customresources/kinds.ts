@@ -60,7 +60,10 @@ export const storageVersionOf = ({ spec }: CustomResourceDefinition): CustomReso
 
 const made = new WeakMap<KindRegistry, WeakMap<CustomResourceDefinition, readonly ResourceInfo[]>>();
 
-/** The served kinds of a definition (frozen, as the store holds it); none while its names are not accepted. */
+/**
+ * The kinds of a definition (frozen, as the store holds it): those served, and that of the storage version, as which the
+ * cluster's own components know its objects. None while its names are not accepted.
+ */
 export function kindsOf(registry: KindRegistry, definition: CustomResourceDefinition): readonly ResourceInfo[] {
   let byDefinition = made.get(registry);
   if (byDefinition === undefined) made.set(registry, (byDefinition = new WeakMap()));
@@ -76,7 +79,7 @@ function makeKinds(registry: KindRegistry, definition: CustomResourceDefinition)
   if (names === undefined || storage === undefined) return [];
   const envelope = envelopeOf(registry);
   return spec.versions
-    .filter(({ served }) => served)
+    .filter((version) => version.served || version === storage)
     .map((version) => {
       const ref: ResourceRef = {
         group: spec.group,
@@ -173,6 +176,10 @@ class VersionRules implements CustomResourceRules {
       if (!Object.hasOwn(filled, name)) delete (object as unknown as Record<string, unknown>)[name];
     }
     Object.assign(object, filled);
+  }
+
+  get served(): boolean {
+    return this.version.served;
   }
 
   validateCreate(object: KubeObject): FieldError[] {

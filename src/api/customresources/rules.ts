@@ -29,6 +29,8 @@ export interface CustomResourceRules {
   readonly selectableFields: readonly string[];
   /** For the `Warning:` header of every request; undefined unless the version is deprecated. */
   readonly deprecation: string | undefined;
+  /** Whether clients may use the version; the storage version is known even if not. */
+  readonly served: boolean;
   /** The definition is being deleted: no new objects. */
   readonly terminating: boolean;
   /** The schema that is published for clients: `components.schemas[schemaName]`. */

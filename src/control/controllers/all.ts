@@ -3,10 +3,17 @@
  * be started again after it was stopped, as the role comes and goes.
  */
 import { ServiceGroup, type Service } from '../../base/lifecycle.js';
-import type { ResourceRef } from '../../api/resource.js';
+import { groupResourceOf, type ResourceRef } from '../../api/resource.js';
 import { bootstrapController, type BootstrapOptions } from './bootstrap/controller.js';
 import { bootstrapPolicyController } from './bootstrappolicy/controller.js';
 import { clusterRoleAggregationController } from './clusterroleaggregation/controller.js';
+import { certificateApproverController, type CertificateApproverOptions } from './certificates/approver.js';
+import { certificateCleanerController, type CertificateCleanerOptions } from './certificates/cleaner.js';
+import { certificateSignerController, type CertificateSignerOptions } from './certificates/signer.js';
+import {
+  customResourceCleanupController,
+  type CustomResourceCleanupOptions,
+} from './customresourcecleanup/controller.js';
 import { deploymentController, type DeploymentOptions } from './deployment/controller.js';
 import { eventRecorders, type ControllerEnvironment, type SharedDeps } from './deps.js';
 import { endpointsController, type EndpointsOptions } from './endpoints/controller.js';
@@ -24,15 +31,26 @@ import { podGcController, type PodGcOptions } from './podgc/controller.js';
 import { replicaSetController, type ReplicaSetOptions } from './replicaset/controller.js';
 import { resourceQuotaController } from './resourcequota/controller.js';
 import { serviceAccountController, type ServiceAccountOptions } from './serviceaccount/controller.js';
+import { serviceAccountTokensController, type ServiceAccountTokensOptions } from './serviceaccounttokens/controller.js';
 import { claimProtectionController, volumeProtectionController } from './volumeprotection/controller.js';
 
-export interface ControllersOptions extends BootstrapOptions, ServiceAccountOptions {
+export interface ControllersOptions
+  extends
+    BootstrapOptions,
+    ServiceAccountOptions,
+    ServiceAccountTokensOptions,
+    CertificateSignerOptions,
+    CertificateApproverOptions {
+  readonly certificateCleaner?: CertificateCleanerOptions;
   readonly nodeLiveness: NodeLiveness;
   /**
    * Every resource that can be listed, watched and deleted, by discovery. Asked at each start for what the garbage
    * collector watches, and whenever a namespace is emptied.
    */
   deletableResources(): readonly ResourceRef[];
+  /** Those of them that are custom resources, which come and go. None unless told. */
+  readonly customResources?: () => readonly ResourceRef[];
+  readonly customResourceCleanup?: CustomResourceCleanupOptions;
   readonly replicaSet?: ReplicaSetOptions;
   readonly deployment?: DeploymentOptions;
   readonly endpoints?: EndpointsOptions;
@@ -65,6 +83,11 @@ export function createControllers(environment: ControllerEnvironment, options: C
   };
 }
 
+function builtIn({ deletableResources, customResources }: ControllersOptions): readonly ResourceRef[] {
+  const custom = new Set(customResources?.().map(groupResourceOf));
+  return deletableResources().filter((resource) => !custom.has(groupResourceOf(resource)));
+}
+
 function assemble(environment: ControllerEnvironment, options: ControllersOptions): ServiceGroup {
   const log = environment.log.child({ component: 'controllers' });
   const informers = new InformerSet({ ...environment, log });
@@ -74,6 +97,10 @@ function assemble(environment: ControllerEnvironment, options: ControllersOption
     bootstrapPolicyController(deps),
     clusterRoleAggregationController(deps),
     serviceAccountController(deps, options),
+    serviceAccountTokensController(deps, options),
+    certificateApproverController(deps, options),
+    certificateSignerController(deps, options),
+    certificateCleanerController(deps, options.certificateCleaner),
     nodeLifecycleController(deps, options.nodeLiveness, options.nodeLifecycle),
     taintEvictionController(deps, options.nodeLiveness, options.taintEviction),
     replicaSetController(deps, options.replicaSet),
@@ -84,7 +111,11 @@ function assemble(environment: ControllerEnvironment, options: ControllersOption
     namespaceController(deps, {
       resources: () => options.deletableResources().filter(({ namespaced }) => namespaced),
     }),
-    garbageCollector(deps, { resources: options.deletableResources() }),
+    garbageCollector(deps, {
+      resources: builtIn(options),
+      ...(options.customResources ? { customResources: options.customResources } : {}),
+    }),
+    customResourceCleanupController(deps, options.customResourceCleanup),
     resourceQuotaController(deps, { resources: () => options.deletableResources() }),
     claimProtectionController(deps),
     volumeProtectionController(deps),

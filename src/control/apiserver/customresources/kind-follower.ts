@@ -29,7 +29,7 @@ class RegisteredKinds {
 
   private add(object: KubeObject): void {
     const name = object.metadata.name ?? '';
-    const kinds = kindsOf(this.registry, asDefinition(object));
+    const kinds = kindsOf(this.registry, asDefinition(object)).filter(({ rules }) => rules?.served === true);
     this.remove(name, kinds);
     const taken = kinds.filter((kind) => this.registry.registerInfo(kind) !== undefined);
     this.registered.set(name, taken);

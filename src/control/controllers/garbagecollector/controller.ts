@@ -7,13 +7,17 @@
  * a cluster-scoped object with a namespaced owner is never deleted.
  */
 import { isDeepStrictEqual } from 'node:util';
+import type { Service } from '../../../base/lifecycle.js';
+import { DEFINITIONS } from '../../../api/customresources/status.js';
 import { isNotFound } from '../../../api/errors.js';
 import type { KubeObject, OwnerReference } from '../../../api/object.js';
 import { EVENTS, groupResourceOf, type ResourceRef } from '../../../api/resource.js';
 import { Controller } from '../../../client/controller.js';
+import { Informer } from '../../../client/informer.js';
 import type { DeleteOptions } from '../../../client/client.js';
 import type { SharedDeps } from '../deps.js';
-import { OwnerGraph, type GraphNode } from './graph.js';
+import { BY_OWNER } from '../informer-set.js';
+import { OwnerGraph, type GraphMember, type GraphNode } from './graph.js';
 
 export const FOREGROUND = 'foregroundDeletion';
 export const ORPHAN = 'orphan';
@@ -21,6 +25,8 @@ export const ORPHAN = 'orphan';
 export interface GarbageCollectorOptions {
   /** What takes part, as owner or dependent: every resource that can be listed, watched and deleted. Events do not. */
   readonly resources: readonly ResourceRef[];
+  /** Resources that come and go with their definitions, asked anew whenever a CustomResourceDefinition changes. */
+  customResources?(): readonly ResourceRef[];
   /** Objects looked at at once; 10 unless told. */
   readonly workers?: number;
   /** Owners remembered as absent; 500 unless told. */
@@ -29,8 +35,17 @@ export interface GarbageCollectorOptions {
 
 type OwnerState = 'solid' | 'dangling' | 'waiting';
 
-export function garbageCollector(deps: SharedDeps, options: GarbageCollectorOptions): Controller {
-  return new GarbageCollector(deps, options).controller;
+export function garbageCollector(deps: SharedDeps, options: GarbageCollectorOptions): Service {
+  const collector = new GarbageCollector(deps, options);
+  const { controller } = collector;
+  return {
+    name: controller.name,
+    start: () => controller.start(),
+    stop: async () => {
+      await collector.leaveCustomResources();
+      await controller.stop();
+    },
+  };
 }
 
 class GarbageCollector {
@@ -38,6 +53,8 @@ class GarbageCollector {
   private readonly graph: OwnerGraph;
   /** Uids known to be gone: a uid never comes back. */
   private readonly absent = new Set<string>();
+  private readonly custom = new Map<string, GraphMember>();
+  private stopped = false;
 
   constructor(
     private readonly deps: SharedDeps,
@@ -53,12 +70,46 @@ class GarbageCollector {
       waitFor: members.map(({ informer }) => informer),
       reconcile: (key) => this.reconcile(key),
     });
-    for (const { resource, informer } of members) {
-      informer.addHandler({
-        onUpsert: (object, previous) => this.onUpsert({ resource, object }, previous),
-        onDelete: (object) => this.onDelete({ resource, object }),
-      });
+    for (const member of members) this.listen(member);
+    if (options.customResources) {
+      const follow = () => void this.followCustomResources();
+      deps.informers.of<KubeObject>(DEFINITIONS).addHandler({ onUpsert: follow, onDelete: follow });
     }
+  }
+
+  private listen({ resource, informer }: GraphMember): void {
+    informer.addHandler({
+      onUpsert: (object, previous) => this.onUpsert({ resource, object }, previous),
+      onDelete: (object) => this.onDelete({ resource, object }),
+    });
+  }
+
+  /** Watches custom resources that are new and forgets those that are gone. */
+  private async followCustomResources(): Promise<void> {
+    if (this.stopped) return;
+    const wanted = new Map((this.options.customResources?.() ?? []).map((resource) => [shapeOf(resource), resource]));
+    const gone = [...this.custom].filter(([shape]) => !wanted.has(shape));
+    for (const [shape, member] of gone) {
+      this.custom.delete(shape);
+      this.graph.remove(member);
+    }
+    for (const [shape, resource] of wanted) {
+      if (this.custom.has(shape)) continue;
+      const informer = new Informer<KubeObject>(this.deps, resource, { indexes: { [BY_OWNER]: ownersOf } });
+      const member = { resource, informer };
+      this.custom.set(shape, member);
+      this.graph.add(member);
+      this.listen(member);
+      await informer.start();
+    }
+    for (const [, { informer }] of gone) await informer.stop();
+  }
+
+  /** Ends the watches of custom resources. */
+  async leaveCustomResources(): Promise<void> {
+    this.stopped = true;
+    await Promise.all([...this.custom.values()].map(({ informer }) => informer.stop()));
+    this.custom.clear();
   }
 
   private onUpsert(node: GraphNode, previous: KubeObject | undefined): void {
@@ -204,6 +255,12 @@ class GarbageCollector {
     }
   }
 }
+
+/** Whatever differs here is another resource to watch. */
+const shapeOf = ({ group, version, resource, kind, namespaced }: ResourceRef) =>
+  `${group}/${version}/${resource}/${kind}/${namespaced}`;
+
+const ownersOf = ({ metadata }: KubeObject) => (metadata.ownerReferences ?? []).map(({ uid }) => uid);
 
 /** What its own finalizers ask for comes first; dependents of what goes in the foreground go in the foreground too. */
 function policyOf({ metadata }: KubeObject, foreground: boolean): DeleteOptions['propagationPolicy'] {

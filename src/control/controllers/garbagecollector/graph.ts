@@ -12,15 +12,28 @@ export interface GraphNode {
   readonly object: KubeObject;
 }
 
+export interface GraphMember {
+  readonly resource: ResourceRef;
+  readonly informer: Informer<KubeObject>;
+}
+
 export class OwnerGraph {
   private readonly byKind = new Map<string, ResourceRef>();
-  private readonly byResource = new Map<string, { resource: ResourceRef; informer: Informer<KubeObject> }>();
+  private readonly byResource = new Map<string, GraphMember>();
 
-  constructor(members: readonly { readonly resource: ResourceRef; readonly informer: Informer<KubeObject> }[]) {
-    for (const member of members) {
-      this.byResource.set(groupResourceOf(member.resource), member);
-      this.byKind.set(`${member.resource.group} ${member.resource.kind}`, member.resource);
-    }
+  constructor(members: readonly GraphMember[]) {
+    for (const member of members) this.add(member);
+  }
+
+  add(member: GraphMember): void {
+    this.byResource.set(groupResourceOf(member.resource), member);
+    this.byKind.set(`${member.resource.group} ${member.resource.kind}`, member.resource);
+  }
+
+  /** Objects of the resource count as unknown from now on. */
+  remove({ resource }: GraphMember): void {
+    this.byResource.delete(groupResourceOf(resource));
+    this.byKind.delete(`${resource.group} ${resource.kind}`);
   }
 
   /** The resource of an owner, whatever version it is named by; undefined for a kind that is not collected here. */
