@@ -1,9 +1,12 @@
 /** JSON Patch (RFC 6902) with the limits and answers of Kubernetes. */
-import { applyPatch, type Operation } from 'rfc6902';
+import { applyPatch, Pointer, type Operation } from 'rfc6902';
 import { ApiError, badRequest } from '../errors.js';
 
 /** Upstream's limit of operations in one patch. */
 export const MAX_JSON_PATCH_OPERATIONS = 10_000;
+
+/** Upstream's limit of what `copy` operations may add, in bytes of JSON: copies of copies grow without bound. */
+export const MAX_JSON_PATCH_COPY_BYTES = 3 * 1024 * 1024;
 
 const OPERATIONS = new Set(['add', 'remove', 'replace', 'move', 'copy', 'test']);
 const WITH_VALUE = new Set(['add', 'replace', 'test']);
@@ -12,6 +15,10 @@ const WITH_FROM = new Set(['move', 'copy']);
 /** What upstream answers when a patch cannot be applied, a failed `test` included. */
 const rejected = (cause: unknown) =>
   new ApiError(422, 'Invalid', 'the server rejected our request due to an error in our request', {}, { cause });
+
+/** A JSON Pointer (RFC 6901) that does not reach for a prototype. */
+const isUsable = (pointer: string) =>
+  (pointer === '' || pointer.startsWith('/')) && !/\/(?:__proto__|constructor)(?:\/|$)/.test(pointer);
 
 function checked(patch: unknown): Operation[] {
   if (!Array.isArray(patch)) {
@@ -34,7 +41,7 @@ function checked(patch: unknown): Operation[] {
     if (WITH_VALUE.has(op) && !Object.hasOwn(operation, 'value')) throw rejected(new Error(`${op} without a value`));
     if (WITH_FROM.has(op) && typeof operation['from'] !== 'string') throw rejected(new Error(`${op} without from`));
     for (const pointer of [operation['path'], operation['from']]) {
-      if (typeof pointer === 'string' && /(?:^|\/)__proto__(?:\/|$)/.test(pointer)) throw rejected(new Error(pointer));
+      if (typeof pointer === 'string' && !isUsable(pointer)) throw rejected(new Error(`pointer ${pointer}`));
     }
   }
   return patch as Operation[];
@@ -47,8 +54,32 @@ function checked(patch: unknown): Operation[] {
 export function applyJsonPatch<T>(current: T, patch: unknown): T {
   const operations = checked(patch);
   const result = structuredClone(current);
-  for (const error of applyPatch(result, structuredClone(operations))) {
-    if (error !== null) throw rejected(error);
+  let copied = 0;
+  for (const operation of structuredClone(operations)) {
+    if (operation.op === 'copy') {
+      copied += JSON.stringify(valueAt(result, operation.from))?.length ?? 0;
+      if (copied > MAX_JSON_PATCH_COPY_BYTES) {
+        throw rejected(new Error(`copies of more than ${MAX_JSON_PATCH_COPY_BYTES} bytes`));
+      }
+    }
+    const [error] = applied(result, operation);
+    if (error) throw rejected(error);
   }
   return result;
+}
+
+function applied(target: unknown, operation: Operation) {
+  try {
+    return applyPatch(target, [operation]);
+  } catch (error) {
+    throw rejected(error);
+  }
+}
+
+function valueAt(target: unknown, pointer: string): unknown {
+  try {
+    return Pointer.fromJSON(pointer).get(target);
+  } catch (error) {
+    throw rejected(error);
+  }
 }
