@@ -12,7 +12,7 @@ import {
   type ResolvedRules,
   type Subject,
 } from '../authorizer.js';
-import { combinedResource, rulesAllow, ruleSet } from '../rbac/rules.js';
+import { ruleKeys, rulesAllow, ruleSet } from '../rbac/rules.js';
 import { nodeNameOf } from './node-identity.js';
 import type { NodePods } from './node-pods.js';
 import { NODE_RULES } from './node-rules.js';
@@ -25,7 +25,7 @@ const because = (reason: string): AuthorizationDecision => ({ decision: 'no-opin
 const unrelated = (node: string) => because(`no relationship found between node '${node}' and this object`);
 
 const byRules = (attributes: AuthorizationAttributes) =>
-  rulesAllow(RULES, attributes, combinedResource(attributes)) ? ALLOW : NO_OPINION;
+  rulesAllow(RULES, attributes, ruleKeys(attributes)) ? ALLOW : NO_OPINION;
 
 type Related = (node: string, namespace: string, name: string) => boolean;
 

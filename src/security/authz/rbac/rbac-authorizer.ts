@@ -9,20 +9,20 @@ import {
   type Subject,
 } from '../authorizer.js';
 import { aggregated, missingRole, type RbacSource } from './grants.js';
-import { combinedResource, rulesAllow } from './rules.js';
+import { ruleKeys, rulesAllow } from './rules.js';
 
 export class RbacAuthorizer implements Authorizer {
   constructor(private readonly source: RbacSource) {}
 
   authorize(attributes: AuthorizationAttributes): AuthorizationDecision {
     const { source } = this;
-    const combined = combinedResource(attributes);
+    const keys = ruleKeys(attributes);
     let decision: AuthorizationDecision = NO_OPINION;
     let missing: string[] | undefined;
     source.visitGrants(attributes.user, attributes.namespace, (grant) => {
       const rules = source.rulesOf(grant.roleRef, grant.namespace);
       if (rules === undefined) (missing ??= []).push(missingRole(grant.roleRef));
-      else if (rulesAllow(rules, attributes, combined)) {
+      else if (rulesAllow(rules, attributes, keys)) {
         decision = grant.allowed;
         return false;
       }

@@ -10,58 +10,54 @@ import type { AuthorizationAttributes } from '../authorizer.js';
 
 export const RBAC_GROUP = 'rbac.authorization.k8s.io';
 
-/** A role's rules, divided by what they speak of, so that a request only looks at those that can match. */
+/** A role's rules, and by what they speak of: a decision passes many roles, and most have nothing to say about it. */
 export interface RuleSet {
   readonly rules: readonly PolicyRule[];
-  readonly resources: readonly PolicyRule[];
+  /** By `group/resource`, as rules write them. */
+  readonly resources: ReadonlyMap<string, readonly PolicyRule[]>;
   readonly paths: readonly PolicyRule[];
 }
 
 export function ruleSet(rules: readonly PolicyRule[] = []): RuleSet {
-  return {
-    rules,
-    resources: rules.filter((rule) => (rule.resources ?? []).length > 0),
-    paths: rules.filter((rule) => (rule.nonResourceURLs ?? []).length > 0),
-  };
-}
-
-const has = (list: readonly string[] | undefined, item: string) =>
-  list !== undefined && (list.includes(item) || list.includes(ALL));
-
-function resourceMatches(resources: readonly string[] | undefined, combined: string, subresource: string): boolean {
-  if (resources === undefined) return false;
-  for (const resource of resources) {
-    if (resource === ALL || resource === combined) return true;
-    const isEvery = subresource !== '' && resource.length === subresource.length + 2 && resource.startsWith('*/');
-    if (isEvery && resource.endsWith(subresource)) return true;
+  const resources = new Map<string, PolicyRule[]>();
+  for (const rule of rules) {
+    for (const group of new Set(rule.apiGroups)) {
+      for (const resource of new Set(rule.resources)) {
+        const key = `${group}/${resource}`;
+        const known = resources.get(key);
+        if (known) known.push(rule);
+        else resources.set(key, [rule]);
+      }
+    }
   }
-  return false;
+  return { rules, resources, paths: rules.filter((rule) => (rule.nonResourceURLs ?? []).length > 0) };
 }
 
-const nameMatches = (names: readonly string[] | undefined, name: string) =>
-  names === undefined || names.length === 0 || names.includes(name);
+/** Under which keys a rule about the request can be; none for requests that are not about resources. */
+export function ruleKeys({ path, group, resource, subresource }: AuthorizationAttributes): readonly string[] {
+  if (path !== undefined) return [];
+  if (subresource === '') return [`${group}/${resource}`, `${group}/*`, `*/${resource}`, '*/*'];
+  const combined = `${resource}/${subresource}`;
+  const every = `*/${subresource}`;
+  return [`${group}/${combined}`, `${group}/*`, `${group}/${every}`, `*/${combined}`, '*/*', `*/${every}`];
+}
 
-/** `resource` or `resource/subresource`, as rules name it. */
-export const combinedResource = ({ resource, subresource }: AuthorizationAttributes) =>
-  subresource === '' ? resource : `${resource}/${subresource}`;
+const hasVerb = ({ verbs }: PolicyRule, verb: string) => verbs.includes(verb) || verbs.includes(ALL);
 
-/** Whether one of the rules allows the request. `combined`: see {@link combinedResource}. */
-export function rulesAllow(set: RuleSet, attributes: AuthorizationAttributes, combined: string): boolean {
-  const { verb, path } = attributes;
+const hasName = ({ resourceNames }: PolicyRule, name: string) =>
+  resourceNames === undefined || resourceNames.length === 0 || resourceNames.includes(name);
+
+/** Whether one of the rules allows the request. `keys`: see {@link ruleKeys}, made once for all roles. */
+export function rulesAllow(set: RuleSet, attributes: AuthorizationAttributes, keys: readonly string[]): boolean {
+  const { verb, path, name } = attributes;
   if (path !== undefined) {
     return set.paths.some(
-      (rule) => has(rule.verbs, verb) && (rule.nonResourceURLs ?? []).some((pattern) => pathCovers(pattern, path)),
+      (rule) => hasVerb(rule, verb) && (rule.nonResourceURLs ?? []).some((pattern) => pathCovers(pattern, path)),
     );
   }
-  for (const rule of set.resources) {
-    if (
-      has(rule.verbs, verb) &&
-      has(rule.apiGroups, attributes.group) &&
-      resourceMatches(rule.resources, combined, attributes.subresource) &&
-      nameMatches(rule.resourceNames, attributes.name)
-    ) {
-      return true;
-    }
+  for (const key of keys) {
+    const rules = set.resources.get(key);
+    if (rules?.some((rule) => hasVerb(rule, verb) && hasName(rule, name))) return true;
   }
   return false;
 }
