@@ -20,6 +20,8 @@ export interface NamespaceOptions {
 }
 
 const FINALIZER = 'kubernetes';
+/** Upstream writes core resources with a dot at the end. */
+const leftName = ({ resource, group }: ResourceRef) => `${resource}.${group}`;
 
 interface Emptied {
   readonly failures: readonly string[];
@@ -63,17 +65,17 @@ export function namespaceController(deps: SharedDeps, options: NamespaceOptions)
     const failures: string[] = [];
     const remaining = new Map<string, number>();
     const finalizers = new Map<string, number>();
-    // Pods last, as upstream: their owners must not replace them (and cannot any more, in a namespace that goes).
-    const resources = [...options.resources()].sort(
-      (a, b) => Number(a.kind === PODS.kind) - Number(b.kind === PODS.kind),
-    );
+    // Pods first, and nothing else before they are gone (KEP-5080): what protects others from them, a NetworkPolicy say, must
+    // outlive them. Their owners cannot replace them any more in a namespace that goes.
+    const isPods = (resource: ResourceRef) => groupResourceOf(resource) === groupResourceOf(PODS);
+    const resources = options.resources().toSorted((a, b) => Number(isPods(b)) - Number(isPods(a)));
     for (const resource of resources) {
+      if (remaining.has(leftName(PODS))) break;
       try {
         const { items } = await client.list(resource, { namespace });
         for (const item of items) await remove(resource, item);
         const left = items.length === 0 ? [] : (await client.list(resource, { namespace })).items;
-        // Upstream writes core resources with a dot at the end.
-        if (left.length > 0) remaining.set(`${resource.resource}.${resource.group}`, left.length);
+        if (left.length > 0) remaining.set(leftName(resource), left.length);
         for (const finalizer of left.flatMap(({ metadata }) => metadata.finalizers ?? [])) {
           finalizers.set(finalizer, (finalizers.get(finalizer) ?? 0) + 1);
         }

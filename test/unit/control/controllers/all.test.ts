@@ -38,6 +38,9 @@ function setup(isAlive: (node: string) => boolean = () => true) {
     kubernetesIp: '10.96.0.1',
     dnsIp: '10.96.0.10',
     caPem: 'PEM',
+    signSecretToken: () => Promise.resolve('token'),
+    signCertificate: () => Promise.resolve('certificate'),
+    mayRequest: () => false,
     deletableResources: () => [
       CONFIGMAPS,
       SECRETS,
@@ -140,6 +143,8 @@ describe('all controllers together', () => {
     const remaining = going.status?.conditions?.find(({ type }) => type === 'NamespaceContentRemaining');
     assert.equal(remaining?.status, 'True');
     assert.equal(remaining.message, 'Some resources are remaining: pods. has 1 resource instances');
+    // What may protect others from a pod outlives it.
+    assert.equal(h.client.all(DEPLOYMENTS).length, 1);
     await endTerminating(h);
     await h.clock.advance(3_000);
     assert.equal(
