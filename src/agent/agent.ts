@@ -110,6 +110,7 @@ async function assemble(
           .filter(({ liveness, id }) => liveness !== 'dead' && id !== mesh.transport.self.id)
           .map(({ attributes }) => `${String(attributes['address'])}:${String(attributes['kubeletPort'])}`),
       isCurrent: () => replica.view !== undefined,
+      access: api,
     },
   );
   const server = api.createServer((archive) => node.importImage(archive));

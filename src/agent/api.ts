@@ -10,6 +10,7 @@ import { ApiServer, type PathExtension } from '../control/apiserver/http/server.
 import { NodeProxy } from '../control/apiserver/proxy/node-proxy.js';
 import { ObjectReads } from '../control/apiserver/reads/object-reads.js';
 import { Authenticator } from '../security/authn/authenticator.js';
+import type { Authorizer } from '../security/authz/authorizer.js';
 import { createClusterAuthorization } from '../security/authz/cluster-authorizer.js';
 import { handleJoin } from '../security/ca/join-server.js';
 import { createToken, parseToken } from '../security/ca/token.js';
@@ -33,6 +34,8 @@ export interface Api {
   readonly reads: ObjectReads;
   readonly client: InProcessClient;
   readonly serviceAccounts: ServiceAccounts;
+  readonly authenticator: Authenticator;
+  readonly authorizer: Authorizer;
   /** What keeps the server's indexes current; to be started before it. */
   readonly followers: Service;
   /** A client whose writes are refused once the role has another holder. */
@@ -67,12 +70,15 @@ export function createApi(
   const client = new InProcessClient({ store: replica, reads, random, serviceAccounts });
   const tls = { key: identity.keyPem, cert: identity.certPem, ca: identity.caCertPem };
   const agent = new HttpsAgent({ ...tls, keepAlive: true, maxSockets: SOCKETS_PER_NODE });
+  const authenticator = new Authenticator([serviceAccounts.authenticator]);
   const authorization = createClusterAuthorization(replica);
   const fairness = new Fairness(clock, DEFAULT_FAIRNESS, metrics);
   return {
     reads,
     client,
     serviceAccounts,
+    authenticator,
+    authorizer: authorization.authorizer,
     followers: new StoreFollower('apiserver-followers', replica, [...fairness.followed(), ...authorization.followed]),
     clientFor: (role, epoch) => new InProcessClient({ store: fencedStore(replica, { role, epoch }), reads, random }),
     createServer: (importImage) =>
@@ -82,7 +88,7 @@ export function createApi(
           store: replica,
           reads,
           registry,
-          authenticator: new Authenticator([serviceAccounts.authenticator]),
+          authenticator,
           serviceAccounts,
           authorizer: authorization.authorizer,
           fairness,

@@ -2,7 +2,6 @@
 import { request as httpsRequest } from 'node:https';
 import type { IncomingMessage } from 'node:http';
 import { join } from 'node:path';
-import type { TLSSocket } from 'node:tls';
 import type { Clock } from '../base/clock.js';
 import { launchedCommand } from '../base/launcher.js';
 import { ServiceGroup, type Service } from '../base/lifecycle.js';
@@ -28,6 +27,7 @@ import { ProcessRuntime } from '../node/runtime/process/process-runtime.js';
 import type { PodNetwork, Runtime } from '../node/runtime/runtime.js';
 import type { AgentConfig } from './config.js';
 import { dnsIp } from './identity.js';
+import { kubeletAuthorization, type KubeletAccess } from './kubelet-access.js';
 import { readMachineFacts } from './machine.js';
 import { machineResolvers, NodeDns, resolvLines } from './node-dns.js';
 
@@ -50,6 +50,8 @@ export interface NodeSettings {
   readonly peerServers: () => readonly string[];
   /** True once the local copy of the cluster's state is as new as the group's. */
   readonly isCurrent: () => boolean;
+  /** Who a caller of the kubelet is, and what it may. */
+  readonly access: KubeletAccess;
 }
 
 export interface LocalNode extends Service {
@@ -127,7 +129,7 @@ export async function createNode(deps: NodeDeps, settings: NodeSettings): Promis
       port: config.kubeletPort,
       ...(config.readOnlyPort === 0 ? {} : { readOnlyPort: config.readOnlyPort }),
       tls: { ...settings.tls, requestCert: true, rejectUnauthorized: false },
-      authorize: isPeer,
+      authorize: kubeletAuthorization(settings.access, nodeName),
       extra: [
         (request, response) => {
           if (!request.url?.startsWith(STATUS_PATH)) return false;
@@ -190,15 +192,6 @@ function createRuntime(
     case 'fake':
       return new FakeRuntime(deps);
   }
-}
-
-/** Only peers and administrators: whoever holds a certificate of the cluster for nodes or masters. */
-function isPeer(request: IncomingMessage): boolean {
-  const socket = request.socket as TLSSocket;
-  if (!socket.authorized) return false;
-  const organization: unknown = socket.getPeerCertificate().subject?.O;
-  const groups = Array.isArray(organization) ? organization : [organization];
-  return groups.includes('system:nodes') || groups.includes('system:masters');
 }
 
 function peerImageClient({ tls, peerServers }: NodeSettings) {

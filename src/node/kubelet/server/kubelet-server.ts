@@ -42,8 +42,8 @@ export interface KubeletServerOptions {
   readonly port: number;
   /** Key, certificate and the CA of clients. */
   readonly tls: Pick<ServerOptions, 'key' | 'cert' | 'ca' | 'requestCert' | 'rejectUnauthorized' | 'SNICallback'>;
-  /** Says whether the caller (by its TLS certificate) may do this. */
-  readonly authorize: (request: IncomingMessage) => boolean | Promise<boolean>;
+  /** Says whether the caller may do this: false for a stranger (401), a text for somebody who may not (403). */
+  readonly authorize: (request: IncomingMessage) => boolean | string | Promise<boolean | string>;
   /** Absent for none; 10255; 0 for any. */
   readonly readOnlyPort?: number;
   readonly extra?: readonly ExtraHandler[];
@@ -117,7 +117,10 @@ export class KubeletServer implements Service {
   private async answer(request: IncomingMessage, response: ServerResponse, secure: boolean): Promise<void> {
     const url = new URL(request.url ?? '/', 'http://kubelet');
     if (url.pathname === '/healthz') return text(response, 200, 'ok');
-    if (secure && !(await this.options.authorize(request))) return text(response, 401, 'Unauthorized');
+    const allowed = !secure || (await this.options.authorize(request));
+    if (allowed !== true) {
+      return allowed === false ? text(response, 401, 'Unauthorized') : text(response, 403, allowed);
+    }
     const { pods, runtime, clock, nodeName } = this.deps;
     if (url.pathname === '/pods' || url.pathname === '/pods/') {
       return json(response, { kind: 'PodList', apiVersion: 'v1', metadata: {}, items: pods.list() });
@@ -139,7 +142,9 @@ export class KubeletServer implements Service {
 
   private async upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
     try {
-      if (!(await this.options.authorize(request))) return refuse(socket, '401 Unauthorized', 'Unauthorized');
+      const allowed = await this.options.authorize(request);
+      if (allowed === false) return refuse(socket, '401 Unauthorized', 'Unauthorized');
+      if (allowed !== true) return refuse(socket, '403 Forbidden', allowed);
       const url = new URL(request.url ?? '/', 'http://kubelet');
       const [kind, namespace = '', name = '', third = '', fourth] = url.pathname
         .split('/')
