@@ -247,11 +247,8 @@ function prepareOtherUpdate(subresource: string, object: KubeObject, old: KubeOb
     }
     case 'approval': {
       const { conditions } = (object.status ?? {}) as { conditions?: unknown[] };
-      return {
-        ...old,
-        metadata,
-        status: { ...(old.status as object | undefined), ...(conditions ? { conditions } : {}) },
-      };
+      const { conditions: _before, ...kept } = (old.status ?? {}) as { conditions?: unknown[] };
+      return { ...old, metadata, status: { ...kept, ...(conditions ? { conditions } : {}) } };
     }
     default:
       return object;

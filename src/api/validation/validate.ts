@@ -49,6 +49,7 @@ export function validateUpdate(
   const rules = RULES[`${info.group}/${info.kind}`];
   if (subresource === 'status') {
     rules?.status?.(errors, object);
+    rules?.subresources?.[subresource]?.(errors, object, old);
     validateBySchema(errors, info.schema, object, { required: false, status: true });
     return errors.list;
   }

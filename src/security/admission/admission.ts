@@ -9,6 +9,7 @@ export interface Requester {
   readonly name: string;
   readonly uid?: string;
   readonly groups: readonly string[];
+  readonly extra?: Readonly<Record<string, readonly string[]>>;
 }
 
 /** What a plugin may do besides changing the object. */

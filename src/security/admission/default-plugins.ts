@@ -1,6 +1,7 @@
 /** The plugins of a cluster, in upstream's order. */
 import type { Random } from '../../base/random.js';
 import { AdmissionChain, type AdmissionPlugin } from './admission.js';
+import { certificateRequestAdmission } from './certificates.js';
 import { defaultIngressClass } from './default-ingress-class.js';
 import { defaultTolerationSeconds, type DefaultTolerationOptions } from './default-toleration-seconds.js';
 import { limitRanger } from './limit-ranger.js';
@@ -52,6 +53,7 @@ export function createDefaultAdmission(
     storageObjectInUseProtection,
     persistentVolumeClaimResize,
     runtimeClass,
+    certificateRequestAdmission,
     defaultIngressClass,
     ...more,
     // Upstream allocates while it stores, so after all that may change a Service.

@@ -23,6 +23,7 @@ import {
 } from '@peculiar/x509';
 import type { Clock } from '../../base/clock.js';
 import type { Random } from '../../base/random.js';
+import { usageExtensions } from './certificate-usages.js';
 import { certificateHash, importKey, keyMatches, newKeyPair, SIGNING_ALGORITHM } from './pem.js';
 
 const HOUR_MS = 3_600_000;
@@ -54,6 +55,14 @@ export interface ServingRequest {
 export interface ClientRequest {
   readonly commonName: string;
   readonly organizations: readonly string[];
+  /** Milliseconds; a year unless told. */
+  readonly lifeMs?: number;
+}
+
+/** What a certificate is to be good for. */
+export interface SigningOrder {
+  /** Kubernetes' names, e.g. `client auth` (`certificates.k8s.io/v1 KeyUsage`). */
+  readonly usages: readonly string[];
   /** Milliseconds; a year unless told. */
   readonly lifeMs?: number;
 }
@@ -124,6 +133,35 @@ export class ClusterCa {
       new ExtendedKeyUsageExtension([ExtendedKeyUsage.clientAuth]),
     ]);
     return { certPem, keyPem };
+  }
+
+  /**
+   * Signs a certificate request with the subject and alternative names that it asks for, for these uses alone. Who may have
+   * what has been decided before. Throws when the request's own signature is wrong or a use cannot be expressed.
+   */
+  async signRequest(csrPem: string, { usages, lifeMs }: SigningOrder): Promise<string> {
+    const csr = new Pkcs10CertificateRequest(csrPem);
+    if (!(await csr.verify())) throw new Error('the certificate request is not signed by its own key');
+    const nowMs = this.deps.clock.nowMs();
+    const endMs = Math.min(nowMs + (lifeMs ?? YEAR_MS), this.certificate.notAfter.getTime());
+    const names = csr.extensions.filter((extension) => extension instanceof SubjectAlternativeNameExtension);
+    const certificate = await X509CertificateGenerator.create({
+      serialNumber: serialNumber(this.deps.random),
+      subject: csr.subjectName,
+      issuer: this.certificate.subjectName,
+      notBefore: new Date(nowMs - BACKDATE_MS),
+      notAfter: new Date(endMs),
+      signingAlgorithm: SIGNING_ALGORITHM,
+      publicKey: csr.publicKey,
+      signingKey: this.key,
+      extensions: [
+        new BasicConstraintsExtension(false, undefined, true),
+        ...usageExtensions(usages),
+        await AuthorityKeyIdentifierExtension.create(this.certificate),
+        ...names,
+      ],
+    });
+    return certificate.toString('pem');
   }
 
   private signServing(publicKey: Parameters<ClusterCa['sign']>[0], request: ServingRequest): Promise<string> {
