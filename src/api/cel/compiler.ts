@@ -426,12 +426,12 @@ function isPattern(pattern: string): boolean {
 }
 
 /** Undefined when the container has no such field. */
-export function fieldOf(container: Value, field: string): Value | undefined {
+export function fieldOf(container: Value, field: string): Value {
   if (container instanceof CelObject || isMap(container)) return container.find(field);
   throw new CelError('no such overload');
 }
 
-const optionalOfValue = (value: Value | undefined): CelOptional =>
+const optionalOfValue = (value: Value): CelOptional =>
   value === undefined ? CelOptional.NONE : new CelOptional(value);
 
 function optionalField(container: Value, field: string): CelOptional {
@@ -439,7 +439,7 @@ function optionalField(container: Value, field: string): CelOptional {
   return container.present ? optionalOfValue(fieldOf(container.value, field)) : CelOptional.NONE;
 }
 
-function elementOf(container: Value, key: Value): Value | undefined {
+function elementOf(container: Value, key: Value): Value {
   if (container instanceof CelList) {
     const index = numeric(key);
     if (index === undefined || (typeof index === 'number' && !Number.isInteger(index)))

@@ -15,7 +15,7 @@ export interface Program {
   readonly expression: string;
   readonly type: CelType;
   /** Never throws for anything that the expression or its data does; takes its cost from the budget. */
-  evaluate(variables: (name: string) => Value | undefined, budget?: CostBudget): EvaluationResult;
+  evaluate(variables: (name: string) => Value, budget?: CostBudget): EvaluationResult;
 }
 
 export type CompileResult =

@@ -30,7 +30,7 @@ export class Evaluation {
   private left: number;
 
   constructor(
-    readonly variables: (name: string) => Value | undefined,
+    readonly variables: (name: string) => Value,
     private readonly budget: CostBudget,
     limit: number = PER_CALL_COST_LIMIT,
   ) {

@@ -26,7 +26,7 @@ export class CelDuration {
 
 export class CelOptional {
   static readonly NONE = new CelOptional(undefined);
-  constructor(readonly value: Value | undefined) {}
+  constructor(readonly value: Value) {}
   get present(): boolean {
     return this.value !== undefined;
   }
@@ -71,7 +71,7 @@ export class CelList {
 export interface CelMap {
   readonly size: number;
   /** Undefined when there is none. */
-  find(key: Value): Value | undefined;
+  find(key: Value): Value;
   keys(): Iterable<Value>;
 }
 
@@ -91,7 +91,7 @@ export class LiteralMap implements CelMap {
     return this.entries.size;
   }
 
-  find(key: Value): Value | undefined {
+  find(key: Value): Value {
     const text = mapKey(key);
     return text === undefined ? undefined : this.entries.get(text)?.[1];
   }
@@ -112,7 +112,7 @@ export class JsonMap implements CelMap {
     return Object.keys(this.raw).length;
   }
 
-  find(key: Value): Value | undefined {
+  find(key: Value): Value {
     if (typeof key !== 'string' || !Object.hasOwn(this.raw, key)) return undefined;
     const value = this.raw[key];
     return value === undefined ? undefined : this.convert(value);
@@ -131,7 +131,7 @@ export class CelObject {
   ) {}
 
   /** Undefined when the field is absent or not declared. */
-  find(name: string): Value | undefined {
+  find(name: string): Value {
     const field = this.type.fields.get(name);
     if (field === undefined || !Object.hasOwn(this.raw, field.property)) return undefined;
     const value = this.raw[field.property];

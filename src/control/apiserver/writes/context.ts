@@ -13,6 +13,7 @@ import type {
   AdmissionLookups,
 } from '../../../security/admission/admission.js';
 import type { ObjectKey, WriteTransaction } from '../../../store/object-store.js';
+import type { OnAdmitted } from './staged-admission.js';
 import type { WriteRequest } from './write-request.js';
 
 export interface ExecutorDeps {
@@ -20,6 +21,8 @@ export interface ExecutorDeps {
   readonly random: Random;
   readonly admission: AdmissionChain;
   readonly bodyLimits?: BodyLimits;
+  /** For rehearsals of writes. */
+  readonly onAdmitted?: OnAdmitted;
 }
 
 export interface WriteContext {

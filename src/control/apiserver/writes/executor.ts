@@ -12,6 +12,7 @@ import { createObject } from './create.js';
 import { deleteCollection, deleteObject } from './delete.js';
 import { bindPod, evictPod } from './pod-subresources.js';
 import { patchObject, updateObject } from './update.js';
+import { StagedAdmission } from './staged-admission.js';
 import type { WriteRequest } from './write-request.js';
 
 export type { ExecutorDeps } from './context.js';
@@ -43,6 +44,12 @@ function run(context: WriteContext): Outcome {
   }
 }
 
+/** Nothing for writes that no webhook was asked about. */
+function staged(deps: ExecutorDeps, { admitted }: WriteRequest): ExecutorDeps {
+  if (admitted === undefined && deps.onAdmitted === undefined) return deps;
+  return { ...deps, admission: new StagedAdmission(deps.admission, admitted, deps.onAdmitted) };
+}
+
 /** The function that the store runs for every `WriteRequest`. */
 export function createWriteExecutor(deps: ExecutorDeps): WriteExecutor {
   return (transaction: WriteTransaction, submitted: unknown): WriteReply => {
@@ -52,8 +59,8 @@ export function createWriteExecutor(deps: ExecutorDeps): WriteExecutor {
       const info = resolveKind(deps.registry, transaction, request.group, request.version, request.resource);
       if (info === undefined) throw notFoundPath();
       const context: WriteContext = {
-        deps,
-        transaction: transactionFor(info, transaction),
+        deps: staged(deps, request),
+        transaction: transactionFor(info, transaction, request),
         request,
         info,
         warnings,

@@ -1,4 +1,5 @@
 /** A write as it travels to the sequencer: plain data and bytes only. */
+import type { KubeObject } from '../../../api/object.js';
 import type { FieldValidation } from '../../../api/schema/decode.js';
 import type { UserInfo } from '../../../security/authn/user.js';
 
@@ -13,6 +14,25 @@ export interface DeleteParameters {
   readonly orphanDependents?: boolean;
   readonly uid?: string;
   readonly resourceVersion?: string;
+}
+
+/** What admission webhooks made of a request before it was submitted. */
+export interface Admitted {
+  /** The object to be stored, whole; absent when they only agreed. */
+  readonly object?: KubeObject;
+  /** The resourceVersion of each object that they were asked about, by `namespace/name`; for a new object `''` by `''`. */
+  readonly bases: Readonly<Record<string, string>>;
+  /**
+   * Whether validating webhooks have agreed. They are not asked about a write that this peer's own state refuses: such a
+   * write is submitted for the sequencer to refuse, and is stale should it be acceptable there.
+   */
+  readonly judged: boolean;
+}
+
+/** An answer of a conversion webhook; `key` tells for which object and version. */
+export interface ConvertedObject {
+  readonly key: string;
+  readonly object: unknown;
 }
 
 export interface WriteRequest {
@@ -40,8 +60,14 @@ export interface WriteRequest {
   readonly body?: Uint8Array;
   readonly object?: unknown;
   readonly patch?: PatchKind;
+  /** Why the user may not create an object of this name: for updates and applies that would, when it is absent. */
+  readonly creationRefused?: string;
   readonly labelSelector?: string;
   readonly fieldSelector?: string;
   /** Deletion options from the query; those of the body win. */
   readonly deletion?: DeleteParameters;
+  /** Conversions that the sequencer needs and cannot ask for. */
+  readonly conversions?: readonly ConvertedObject[];
+  /** Set by the webhook stage only. The write is refused as stale when another state is present than it was based on. */
+  readonly admitted?: Admitted;
 }

@@ -1,0 +1,197 @@
+/** Asks webhooks about one object: mutating ones in order, validating ones at the same time. */
+import type { Logger } from '../../../base/log.js';
+import { uuid, type Random } from '../../../base/random.js';
+import { CostBudget } from '../../../api/cel/evaluation.js';
+import type { AuthorizerCheck, AuthorizerFunction } from '../../../api/cel/library/authorizer.js';
+import { policyValues, type PolicyRequest } from '../../../api/cel/policies.js';
+import { ApiError, forbidden, internalError } from '../../../api/errors.js';
+import type { KubeObject } from '../../../api/object.js';
+import { applyJsonPatch } from '../../../api/patch/json.js';
+import { evaluateConditions } from '../../../security/admission/policy/match-conditions.js';
+import {
+  isExempt,
+  matchingVersion,
+  namespaceMatches,
+  objectMatches,
+  type ResourceVersion,
+} from '../../../security/admission/policy/matching.js';
+import type { UserInfo } from '../../../security/authn/user.js';
+import type { CompiledWebhook } from './configurations.js';
+import {
+  callFailure,
+  denial,
+  dryRunRefusal,
+  InvalidAnswer,
+  passedOn,
+  requestOf,
+  reviewOf,
+  verdictOf,
+  type AdmissionSubject,
+  type Verdict,
+} from './review.js';
+import { WebhookCallError, type WebhookClient } from './webhook-client.js';
+
+export interface DispatcherDeps {
+  readonly client: Pick<WebhookClient, 'post'>;
+  readonly random: Random;
+  readonly log: Logger;
+  readonly namespaceOf: (name: string) => KubeObject | undefined;
+  readonly equivalents: (of: ResourceVersion) => readonly ResourceVersion[];
+  readonly authorize: (
+    user: UserInfo,
+    check: AuthorizerCheck,
+  ) => { readonly allowed: boolean; readonly reason: string };
+}
+
+/** What a patched object goes through: decoding by its schema, and defaults. */
+export type Settle = (patched: unknown) => KubeObject;
+
+interface Asked {
+  readonly hook: CompiledWebhook;
+  /** The number of changes that it knows of. */
+  seen: number;
+}
+
+/** One request's way through the mutating webhooks. */
+export class Mutation {
+  private readonly asked: Asked[] = [];
+  private changes = 0;
+
+  constructor(
+    private readonly dispatcher: Dispatcher,
+    private readonly hooks: readonly CompiledWebhook[],
+    readonly warnings: string[],
+  ) {}
+
+  get changed(): boolean {
+    return this.changes > 0;
+  }
+
+  /** Calls each webhook that the request is for. Gives the object after the last one. Rejects with an {@link ApiError}. */
+  async run(subject: AdmissionSubject, settle: Settle): Promise<AdmissionSubject> {
+    let current = subject;
+    for (const hook of this.hooks) current = await this.ask(hook, current, settle);
+    return current;
+  }
+
+  /** Built-in mutation has changed the object again. */
+  noteChange(): void {
+    this.changes++;
+  }
+
+  /** Calls those again that want to see what was changed after them, once. */
+  async reinvoke(subject: AdmissionSubject, settle: Settle): Promise<AdmissionSubject> {
+    let current = subject;
+    for (const { hook, seen } of this.asked.splice(0)) {
+      if (hook.reinvoked && seen < this.changes) current = await this.ask(hook, current, settle);
+    }
+    return current;
+  }
+
+  private async ask(hook: CompiledWebhook, subject: AdmissionSubject, settle: Settle): Promise<AdmissionSubject> {
+    const as = this.dispatcher.match(hook, subject);
+    if (as === undefined) return subject;
+    const asked: Asked = { hook, seen: this.changes };
+    this.asked.push(asked);
+    const verdict = await this.dispatcher.ask(hook, subject, as, true);
+    if (verdict === undefined) return subject;
+    this.warnings.push(...passedOn(verdict.warnings));
+    if (!verdict.allowed) throw denial(hook.name, verdict.status);
+    const { object } = subject;
+    if (verdict.patch === undefined || object === undefined) return subject;
+    const patched = this.patched(hook, object, verdict.patch, settle);
+    if (JSON.stringify(patched) === JSON.stringify(object)) return subject;
+    this.changes++;
+    asked.seen = this.changes;
+    return { ...subject, object: patched };
+  }
+
+  private patched(hook: CompiledWebhook, object: KubeObject, patch: unknown, settle: Settle): KubeObject {
+    try {
+      return settle(applyJsonPatch(object, patch));
+    } catch (error) {
+      if (!(error instanceof ApiError)) throw error;
+      throw internalError(
+        new Error(`failed to apply the patch of webhook "${hook.name}": ${error.message}`, { cause: error }),
+      );
+    }
+  }
+}
+
+export class Dispatcher {
+  constructor(private readonly deps: DispatcherDeps) {}
+
+  /** Calls all that the request is for at the same time. Rejects with the first refusal in their order. */
+  async validate(
+    hooks: readonly CompiledWebhook[],
+    subject: AdmissionSubject,
+    warnings: string[],
+  ): Promise<{ readonly asked: boolean }> {
+    const called = hooks.flatMap((hook) => {
+      const as = this.match(hook, subject);
+      return as === undefined ? [] : [{ hook, as }];
+    });
+    const results = await Promise.allSettled(called.map(({ hook, as }) => this.ask(hook, subject, as, false)));
+    for (const [i, result] of results.entries()) {
+      if (result.status === 'rejected') throw result.reason;
+      const verdict = result.value;
+      const hook = called[i]?.hook;
+      if (verdict === undefined || hook === undefined) continue;
+      warnings.push(...passedOn(verdict.warnings));
+      if (!verdict.allowed) throw denial(hook.name, verdict.status);
+    }
+    return { asked: called.length > 0 };
+  }
+
+  /** How the webhook's rules name the request; undefined when it is not for it. Throws when conditions cannot be decided. */
+  match(hook: CompiledWebhook, subject: AdmissionSubject): ResourceVersion | undefined {
+    if (isExempt(subject)) return undefined;
+    const as = matchingVersion(hook.rules, subject, hook.exact, () => this.deps.equivalents(subject));
+    if (as === undefined) return undefined;
+    const { object, oldObject } = subject;
+    if (!namespaceMatches(hook.selectors.namespaces, subject, object ?? oldObject, this.deps.namespaceOf))
+      return undefined;
+    if (!objectMatches(hook.selectors.objects, object, oldObject)) return undefined;
+    return this.conditionsHold(hook, subject, as) ? as : undefined;
+  }
+
+  private conditionsHold(hook: CompiledWebhook, subject: AdmissionSubject, as: ResourceVersion): boolean {
+    if (hook.conditions.length === 0) return true;
+    const budget = new CostBudget();
+    const { object, oldObject, ...request } = requestOf(subject, as, '');
+    const authorizer: AuthorizerFunction = (check) => this.deps.authorize(subject.user, check);
+    const shown = request as unknown as PolicyRequest;
+    const values = policyValues({ object, oldObject, request: shown, authorizer }, budget);
+    const result = evaluateConditions(hook.conditions, values, budget);
+    if (result.error === undefined) return result.matches;
+    this.deps.log.warn('match conditions of a webhook failed', { webhook: hook.name, error: result.error });
+    if (!hook.failsClosed) return false;
+    throw forbidden(subject, subject.name, result.error);
+  }
+
+  /** The webhook's answer; undefined when it failed and that does not count. */
+  async ask(
+    hook: CompiledWebhook,
+    subject: AdmissionSubject,
+    as: ResourceVersion,
+    mutating: boolean,
+  ): Promise<Verdict | undefined> {
+    if (subject.dryRun && !hook.allowsDryRun) throw dryRunRefusal(hook);
+    const uid = uuid(this.deps.random);
+    const { reviewVersion: version, clientConfig: config, timeoutMs } = hook;
+    let why: string;
+    try {
+      if (version === undefined)
+        throw new InvalidAnswer('webhook does not accept known AdmissionReview versions (v1, v1beta1)');
+      const body = reviewOf(version, requestOf(subject, as, uid));
+      return verdictOf(await this.deps.client.post({ config, body, timeoutMs }), version, uid, mutating);
+    } catch (error) {
+      if (error instanceof WebhookCallError) why = `failed to call webhook: ${error.message}`;
+      else if (error instanceof InvalidAnswer) why = `received invalid webhook response: ${error.message}`;
+      else throw error;
+    }
+    this.deps.log.warn('a webhook failed', { webhook: hook.name, configuration: hook.configuration, error: why });
+    if (hook.failsClosed) throw callFailure(hook.name, why);
+    return undefined;
+  }
+}
