@@ -40,6 +40,8 @@ const SPDY_PROTOCOLS = ['v4.channel.k8s.io', 'v3.channel.k8s.io', 'v2.channel.k8
 const WS_PROTOCOLS = ['v5.channel.k8s.io', 'v4.channel.k8s.io'];
 /** Bytes of output that may wait for a slow client before it is cut off. */
 const MAX_BUFFERED = 64 * 1024 * 1024;
+/** Bytes of one message about the terminal's size; a longer one is none. */
+const MAX_SIZE_MESSAGE = 1024;
 
 export function isWebSocket(request: IncomingMessage): boolean {
   return (request.headers.upgrade ?? '').toLowerCase() === 'websocket';
@@ -90,6 +92,7 @@ async function* sizesOf(source: Readable): AsyncGenerator<TerminalSize> {
         text = text.slice(end + 1).trimStart();
         yield { columns: Width, rows: Height };
       }
+      if (text.length > MAX_SIZE_MESSAGE) return;
     }
   } catch {
     // The terminal is gone or speaks nonsense: no more sizes.
