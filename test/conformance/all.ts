@@ -8,14 +8,42 @@ import { rows as fieldValidation } from './api/field-validation.js';
 import { rows as kinds } from './api/kinds.js';
 import { rows as kubectl } from './api/kubectl.js';
 import { rows as watch } from './api/watch.js';
+import { rows as serviceAccounts } from './auth/service-accounts.js';
+import { rows as policies } from './cel/policies.js';
+import { rows as podCertificates } from './cert/pod-certificates.js';
+import { rows as customFieldValidation } from './crd/field-validation.js';
+import { rows as definitions } from './crd/lifecycle.js';
+import { rows as customOpenapi } from './crd/openapi.js';
+import { rows as cronJobs } from './ctrl/cronjobs.js';
+import { rows as garbageCollection } from './ctrl/garbage-collection.js';
+import { rows as webhooks } from './hook/webhooks.js';
+import { rows as namespaces } from './nslife/namespaces.js';
+import { rows as limits } from './quota/admission.js';
+import { rows as quota } from './quota/quota.js';
+import { rows as scheduling } from './sched/scheduling.js';
+import { rows as services } from './svcapi/services.js';
 
 export const ALL: Rows = {
   ...chunking,
   ...core,
+  ...cronJobs,
+  ...customFieldValidation,
+  ...customOpenapi,
+  ...definitions,
   ...discovery,
   ...events,
   ...fieldValidation,
+  ...garbageCollection,
   ...kinds,
   ...kubectl,
+  ...limits,
+  ...namespaces,
+  ...podCertificates,
+  ...policies,
+  ...quota,
+  ...scheduling,
+  ...serviceAccounts,
+  ...services,
   ...watch,
+  ...webhooks,
 };

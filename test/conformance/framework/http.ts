@@ -93,8 +93,9 @@ export class Api {
     return new Api(bare, { Authorization: `Bearer ${token}` });
   }
 
-  get peers(): readonly PeerAddress[] {
-    return this.connections.map(({ address }) => address);
+  /** One for each peer: what all of them must have before a row can go on. */
+  get eachPeer(): readonly Api[] {
+    return this.connections.map((connection) => new Api([connection], this.headers));
   }
 
   close(): void {
