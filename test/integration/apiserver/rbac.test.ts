@@ -237,6 +237,17 @@ rules: [{apiGroups: [example.com], resources: [widgets], verbs: [get]}]
       assert.match(uid.stderr, /uids.authentication.k8s.io "7" is forbidden: User "emil" cannot impersonate/);
     });
 
+    it('lets nobody create by an apply who may only patch', async () => {
+      await ok(['create', 'role', 'patcher', '-n', 'team', '--verb=get,patch', '--resource=configmaps']);
+      await ok(['create', 'rolebinding', 'patcher', '-n', 'team', '--role=patcher', '--user=fritz']);
+      const fritz = await as({ name: 'fritz' });
+      const manifest = 'apiVersion: v1\nkind: ConfigMap\nmetadata: {name: settings, namespace: team}\ndata: {a: b}\n';
+      const apply = () => fritz.run(['apply', '--server-side', '--field-manager=f', '-f', '-'], manifest);
+      assert.match((await apply()).stderr, /configmaps "settings" is forbidden: User "fritz" cannot create resource/);
+      await ok(['create', 'configmap', 'settings', '-n', 'team']);
+      assert.equal((await apply()).code, 0);
+    });
+
     it('reconciles roles and bindings', async () => {
       const manifest = `apiVersion: rbac.authorization.k8s.io/v1
 kind: ClusterRole

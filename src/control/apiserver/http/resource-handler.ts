@@ -9,11 +9,13 @@ import type { FieldValidation } from '../../../api/schema/decode.js';
 import type { KindRegistry, ResourceInfo } from '../../../api/schema/registry.js';
 import { toScale } from '../../../api/strategy/scale.js';
 import type { UserInfo } from '../../../security/authn/user.js';
+import { refusalText, type AuthorizationAttributes, type Authorizer } from '../../../security/authz/authorizer.js';
 import type { ObjectStore, WriteReply } from '../../../store/object-store.js';
 import { encodeList, encodeObject } from '../reads/encoding.js';
 import { storeFailure, type ObjectReads } from '../reads/object-reads.js';
 import { parseSelection } from '../reads/selection.js';
 import { partialOf, tableFor } from '../tables/table.js';
+import { creatableOnUpdate } from '../writes/kind-rules.js';
 import type { DeleteParameters, PatchKind, WriteRequest, WriteVerb } from '../writes/write-request.js';
 import { observerOf } from './exchange-observer.js';
 import { FlushSchedule } from './flush-schedule.js';
@@ -33,9 +35,12 @@ export interface ResourceRequest {
   readonly info: ResourceInfo;
   /** Names this request wherever it travels, so that handing it over again is the same write. */
   readonly id: string;
+  /** What the request was allowed for. */
+  readonly attributes: AuthorizationAttributes;
 }
 
 export interface ResourceHandlerDeps {
+  readonly authorizer: Authorizer;
   readonly store: ObjectStore;
   readonly reads: ObjectReads;
   readonly registry: KindRegistry;
@@ -294,6 +299,7 @@ export class ResourceHandler {
       fieldSelector: query.get('fieldSelector') ?? '',
       deletion: verb === 'delete' || verb === 'deletecollection' ? deletionOf(query) : {},
       ...(patch === undefined ? {} : { patch }),
+      ...this.creationRefusal(call, patch),
     };
     const reply = await this.submit(submitted);
     const { warnings } = reply;
@@ -304,6 +310,15 @@ export class ResourceHandler {
       return sendJson(request, response, reply.code, reply.body, { warnings, headers });
     }
     return this.sendObject(request, response, reply.code, info, reply.body as KubeObject, shown, query, warnings);
+  }
+
+  /** An update or apply of an absent object creates it, which is another right. */
+  private creationRefusal({ verb, attributes, info }: ResourceRequest, patch: PatchKind | undefined) {
+    const mayCreate = verb === 'update' ? creatableOnUpdate(info) : patch === 'apply';
+    if (!mayCreate || attributes.subresource !== '') return {};
+    const creating = { ...attributes, verb: 'create' };
+    const { decision, reason } = this.deps.authorizer.authorize(creating);
+    return decision === 'allow' ? {} : { creationRefused: refusalText(creating, reason) };
   }
 
   private checkWritable(info: ResourceInfo, { subresource, name }: ResourcePath, verb: WriteVerb): void {

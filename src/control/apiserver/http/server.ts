@@ -26,6 +26,8 @@ import type { ObjectStore } from '../../../store/object-store.js';
 import { TooManyRequests, type Fairness } from '../fairness/fairness.js';
 import type { NodeProxy } from '../proxy/node-proxy.js';
 import { ObjectReads } from '../reads/object-reads.js';
+import { METRICS_GROUP } from '../resourcemetrics/kinds.js';
+import type { ResourceMetrics } from '../resourcemetrics/resource-metrics.js';
 import { attributesOf, requireAllowed } from './access.js';
 import { actingUser } from './impersonation.js';
 import { PathHandler, type HealthCheck } from './path-handler.js';
@@ -53,6 +55,8 @@ export interface ApiServerDeps {
   readonly metricsText?: () => Promise<string>;
   /** Reaches kubelets; without it logs, exec and proxying answer 503. */
   readonly nodes?: NodeProxy;
+  /** Answers `metrics.k8s.io`; without it its kinds are unknown. */
+  readonly resourceMetrics?: ResourceMetrics;
   /** Divides the server among its users; without it everybody is served at once. */
   readonly fairness?: Fairness;
   /** Paths beside the Kubernetes API. */
@@ -222,7 +226,7 @@ export class ApiServer implements Service {
     request: IncomingMessage,
     response: ServerResponse,
     url: URL,
-    { user, target }: Routed,
+    { user, target, attributes }: Routed,
   ): Promise<void> {
     const { extension } = this.deps;
     if (!target) {
@@ -246,9 +250,11 @@ export class ApiServer implements Service {
       verb,
       info,
       id: uuid(this.deps.random),
+      attributes,
     };
-    const { serviceAccounts } = this.deps;
-    if (verb === 'create' && isReview(info)) await handleReview(call, this.deps.authorizer, this.deps.authenticator);
+    const { serviceAccounts, resourceMetrics } = this.deps;
+    if (resourceMetrics && path.group === METRICS_GROUP) await resourceMetrics.handle(call);
+    else if (verb === 'create' && isReview(info)) await handleReview(call, this.deps.authorizer, this.deps.authenticator);
     else if (serviceAccounts && isTokenRequest(call))
       await handleTokenRequest(call, serviceAccounts, this.deps.registry);
     else await this.resources.handle(call);

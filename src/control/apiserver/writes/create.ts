@@ -1,6 +1,6 @@
 /** POST of a new object. */
 import { safeSuffix, uuid } from '../../../base/random.js';
-import { alreadyExists, badRequest, invalid } from '../../../api/errors.js';
+import { alreadyExists, badRequest, forbidden, invalid } from '../../../api/errors.js';
 import type { Managers } from '../../../api/apply/managers.js';
 import type { KubeObject } from '../../../api/object.js';
 import { applyDefaults } from '../../../api/defaults/defaults.js';
@@ -33,6 +33,7 @@ export function createObject(context: WriteContext): Outcome {
 /** The steps after decoding, shared with updates and applies that create. `managers` when they are known already. */
 export function storeNew(context: WriteContext, object: KubeObject, managers?: Managers): KubeObject {
   const { info, request, transaction, deps } = context;
+  if (request.creationRefused !== undefined) throw forbidden(info, request.name, request.creationRefused);
   if (object.metadata.resourceVersion) {
     throw badRequest('resourceVersion should not be set on objects to be created');
   }
