@@ -6,6 +6,7 @@
  */
 import type { KubeObject } from '../object.js';
 import type { ResourceRef } from '../resource.js';
+import type { WebhookConversion } from '../types/apiextensions-v1.js';
 import { BUILT_IN_VIEWS } from './views.js';
 
 /** Pure and total: whatever is stored can be shown. Neither function changes its argument. */
@@ -17,28 +18,31 @@ export interface Conversion {
 
 export interface StorageView extends Conversion {
   /**
-   * Set where a conversion needs somebody else's answer (a conversion webhook): then the synchronous functions only see to what
-   * can be done without it. Objects come back in the order given.
+   * Set where converting needs somebody else's answer (a conversion webhook). The synchronous functions then take only what is in
+   * the wanted version already, and throw for anything else.
    */
   readonly remote?: RemoteConversion;
 }
 
 export interface RemoteConversion {
-  /** Whether a stored object must be converted before it can be shown. */
-  needs(stored: KubeObject): boolean;
-  /** Rejects with an `ApiError` when the webhook fails. */
-  fromStorage(stored: readonly KubeObject[]): Promise<readonly KubeObject[]>;
-  toStorage(objects: readonly KubeObject[]): Promise<readonly KubeObject[]>;
+  readonly webhook: WebhookConversion;
+  /** `group/version` that requests speak. */
+  readonly shown: string;
+  /** `group/version` that new objects are stored in. */
+  readonly kept: string;
+  /** What the webhook's answer means: it may change everything but the metadata, of which only labels and annotations. */
+  settle(original: KubeObject, converted: KubeObject): KubeObject;
 }
 
 /**
  * A view that converts each stored (frozen) object once, however many readers and watches show it: their encodings are
  * shared by identity. Entries go with the objects.
  */
-export function rememberingView(conversion: Conversion): StorageView {
+export function rememberingView(conversion: Conversion, remote?: RemoteConversion): StorageView {
   const shown = new WeakMap<KubeObject, KubeObject>();
   return {
     storage: conversion.storage,
+    ...(remote === undefined ? {} : { remote }),
     toStorage: (object) => conversion.toStorage(object),
     fromStorage: (stored) => {
       let view = shown.get(stored);

@@ -3,7 +3,7 @@
  * of a definition and cheap to make: schemas are looked into when the first object comes.
  */
 import { rememberingView, type StorageView } from '../conversion/conversion.js';
-import type { FieldError } from '../errors.js';
+import { internalError, type FieldError } from '../errors.js';
 import type { KubeObject } from '../object.js';
 import type { ResourceRef } from '../resource.js';
 import { apiVersionOf } from '../resource.js';
@@ -11,6 +11,7 @@ import { decodeObject, refuseStrictly, type Decoded, type FieldValidation } from
 import type { KindInfo, KindRegistry, ResourceInfo } from '../schema/registry.js';
 import type { ObjectNode, OpenApiSchema } from '../schema/schema.js';
 import type {
+  CustomResourceConversion,
   CustomResourceDefinition,
   CustomResourceDefinitionVersion,
   JSONSchemaProps,
@@ -96,30 +97,63 @@ function makeKinds(registry: KindRegistry, definition: CustomResourceDefinition)
         categories: names.categories ?? [],
         subresources: (['status', 'scale'] as const).filter((name) => version.subresources?.[name] !== undefined),
         schema: schemaOf(version) as OpenApiSchema,
-        view: viewOfVersion(ref, version, storage),
+        view: viewOfVersion(ref, version, storage, spec.conversion),
         rules: new VersionRules(ref, definition, version, envelope),
       });
     });
 }
 
-/** Conversion by the strategy `None`: the version's name changes, and each version's schema prunes and defaults. */
+/**
+ * By the strategy `None` the version's name changes; by `Webhook` the objects are converted elsewhere. Each version's schema
+ * prunes and defaults what is shown.
+ */
 function viewOfVersion(
   ref: ResourceRef,
   version: CustomResourceDefinitionVersion,
   storage: CustomResourceDefinitionVersion,
+  conversion: CustomResourceConversion | undefined,
 ): StorageView {
   const storageRef: ResourceRef = { ...ref, version: storage.name };
   const [shown, kept] = [apiVersionOf(ref), apiVersionOf(storageRef)];
   const schema = () => structuralOf(schemaOf(version));
-  return rememberingView({
-    storage: storageRef,
-    toStorage: (object) =>
-      object.apiVersion === kept ? object : prune({ ...object, apiVersion: kept }, structuralOf(schemaOf(storage))),
-    fromStorage: (stored) => {
-      const named = stored.apiVersion === shown ? stored : { ...stored, apiVersion: shown };
-      return defaultedObject(prune(named, schema()), schema());
+  const webhook = conversion?.strategy === 'Webhook' ? conversion.webhook : undefined;
+  const renamed = (object: KubeObject, apiVersion: string): KubeObject => {
+    if (object.apiVersion === apiVersion) return object;
+    if (webhook) throw internalError(new Error(`${ref.kind} ${apiVersion} needs its conversion webhook`));
+    return { ...object, apiVersion };
+  };
+  const shape = (object: KubeObject) => defaultedObject(prune(object, schema()), schema());
+  return rememberingView(
+    {
+      storage: storageRef,
+      toStorage: (object) =>
+        object.apiVersion === kept ? object : prune(renamed(object, kept), structuralOf(schemaOf(storage))),
+      fromStorage: (stored) => shape(renamed(stored, shown)),
     },
-  });
+    webhook && {
+      webhook,
+      shown,
+      kept,
+      settle: (original, converted) => {
+        const settled = withMetadataOf(original, converted);
+        return converted.apiVersion === shown ? shape(settled) : prune(settled, structuralOf(schemaOf(storage)));
+      },
+    },
+  );
+}
+
+/** Only labels and annotations are the webhook's to change. */
+function withMetadataOf({ metadata }: KubeObject, converted: KubeObject): KubeObject {
+  const { labels, annotations } = (converted.metadata as KubeObject['metadata'] | undefined) ?? {};
+  const { labels: _labels, annotations: _annotations, ...kept } = metadata;
+  return {
+    ...converted,
+    metadata: {
+      ...kept,
+      ...(labels && Object.keys(labels).length > 0 ? { labels } : {}),
+      ...(annotations && Object.keys(annotations).length > 0 ? { annotations } : {}),
+    },
+  };
 }
 
 class VersionRules implements CustomResourceRules {

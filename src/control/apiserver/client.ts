@@ -66,7 +66,9 @@ export class InProcessClient implements Client {
     const queue = new EventQueue<T>(this.options.watchBuffer ?? 10_000);
     const from = resourceVersion === undefined || resourceVersion === '0' ? undefined : Number(resourceVersion);
     if (from !== undefined && from > this.deps.store.revision) await this.deps.reads.fresh(resourceVersion);
-    const stop = watchObjects(this.deps.store, resource, parseSelection(resource, options), { from }, queue);
+    const { store, reads } = this.deps;
+    const start = { from, convert: reads.converted.bind(reads) };
+    const stop = watchObjects(store, resource, parseSelection(resource, options), start, queue);
     const onAbort = () => queue.end();
     signal.addEventListener('abort', onAbort, { once: true });
     try {
@@ -182,7 +184,7 @@ export class InProcessClient implements Client {
     };
     let reply;
     try {
-      reply = await this.deps.store.write(request.id, request);
+      reply = await this.deps.reads.write(request, (ready) => this.deps.store.write(ready.id, ready));
     } catch (error) {
       throw storeFailure(error, true);
     }

@@ -10,6 +10,7 @@ import type { KindRegistry, ResourceInfo } from '../../../api/schema/registry.js
 import type { WriteTransaction } from '../../../store/object-store.js';
 import { ViewedTransaction } from '../writes/viewed-transaction.js';
 import type { WriteRequest } from '../writes/write-request.js';
+import { RemoteTransaction } from './remote-transaction.js';
 import { definitionKey, DefinitionTransaction } from './definition-transaction.js';
 
 export function resolveKind(
@@ -39,7 +40,17 @@ export function announceCustom(
 }
 
 /** The transaction as a write of this kind sees it. */
-export function transactionFor(info: ResourceInfo, transaction: WriteTransaction): WriteTransaction {
-  if (info.view !== undefined) return new ViewedTransaction(transaction, info, info.view);
+export function transactionFor(
+  info: ResourceInfo,
+  transaction: WriteTransaction,
+  { verb, conversions }: Pick<WriteRequest, 'verb' | 'conversions'>,
+): WriteTransaction {
+  const { view } = info;
+  if (view?.remote !== undefined) {
+    // Deleting is about metadata alone, which is the same in all versions.
+    if (verb === 'delete' || verb === 'deletecollection') return transaction;
+    return new RemoteTransaction(transaction, info, view, view.remote, conversions ?? []);
+  }
+  if (view !== undefined) return new ViewedTransaction(transaction, info, view);
   return isDefinition(info) ? new DefinitionTransaction(transaction) : transaction;
 }

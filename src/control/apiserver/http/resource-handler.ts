@@ -334,7 +334,7 @@ export class ResourceHandler {
 
   private async submit(request: WriteRequest): Promise<WriteReply> {
     try {
-      return await this.deps.store.write(request.id, request);
+      return await this.deps.reads.write(request, (ready) => this.deps.store.write(ready.id, ready));
     } catch (error) {
       throw storeFailure(error, true);
     }

@@ -94,7 +94,13 @@ class WatchStream implements Flushable {
     response.setHeader('Cache-Control', 'no-cache, private');
     response.cork();
     try {
-      this.stop = watchObjects(this.deps.store, this.call.info, this.call.selection, { from }, this);
+      this.stop = watchObjects(
+        this.deps.store,
+        this.call.info,
+        this.call.selection,
+        { from, convert: (remote, stored) => this.deps.reads.converted(remote, stored) },
+        this,
+      );
     } finally {
       response.uncork();
     }
@@ -106,7 +112,8 @@ class WatchStream implements Flushable {
     observerOf(this.call.request)?.started?.();
     const timeout = timeoutSeconds > 0 ? timeoutSeconds * 1000 : this.limits.timeoutMs;
     this.timers.push(this.deps.clock.timer(timeout, () => this.end()));
-    if (bookmarks) {
+    // What a conversion webhook still has to show is older than what has been applied.
+    if (bookmarks && this.call.info.view?.remote === undefined) {
       this.timers.push(this.deps.clock.interval(this.limits.bookmarkMs, () => this.bookmark(this.deps.store.revision)));
     }
     response.once('close', () => this.end());

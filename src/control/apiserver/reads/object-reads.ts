@@ -3,17 +3,30 @@
  * acknowledged revision. Chunked lists continue on the snapshot they began with while it is remembered.
  */
 import type { Clock } from '../../../base/clock.js';
-import { ApiError, badRequest, expired, invalid, notFound, serviceUnavailable, timeout } from '../../../api/errors.js';
+import {
+  ApiError,
+  badRequest,
+  expired,
+  internalError,
+  invalid,
+  notFound,
+  serviceUnavailable,
+  timeout,
+} from '../../../api/errors.js';
 import type { KubeObject } from '../../../api/object.js';
 import type { ResourceRef } from '../../../api/resource.js';
 import { viewOf } from './view.js';
-import { StoreUnavailable, type ObjectStore, type Revision } from '../../../store/object-store.js';
-import type { StorageView } from '../../../api/conversion/conversion.js';
+import { StoreUnavailable, type ObjectStore, type Revision, type WriteReply } from '../../../store/object-store.js';
+import type { RemoteConversion, StorageView } from '../../../api/conversion/conversion.js';
+import type { WebhookConversions } from '../customresources/webhook-conversions.js';
+import type { WriteRequest } from '../writes/write-request.js';
 import type { Selection } from './selection.js';
 
 export interface ReadDeps {
   readonly store: ObjectStore;
   readonly clock: Clock;
+  /** Asks conversion webhooks; without it, resources that need one cannot be read. */
+  readonly conversions?: Pick<WebhookConversions, 'shown' | 'write'>;
 }
 
 export interface ReadLimits {
@@ -128,11 +141,9 @@ export class ObjectReads {
     const found = this.stored(resource, namespace, name);
     const view = viewOf(resource);
     if (view === undefined) return found;
-    if (view.remote?.needs(found) === true) {
-      const [shown] = await view.remote.fromStorage([found]);
-      if (shown !== undefined) return shown;
-    }
-    return view.fromStorage(found);
+    if (view.remote === undefined) return view.fromStorage(found);
+    const [shown] = await this.converted(view.remote, [found]);
+    return shown ?? found;
   }
 
   /** What this replica has now. Throws a 404. Not for versions that only a webhook can show. */
@@ -170,8 +181,20 @@ export class ObjectReads {
     if (view === undefined || remote === undefined) return this.select(resource, selection);
     const { group, resource: plural } = view.storage;
     const stored = this.deps.store.list(group, plural, selection.namespace);
-    const shown = await remote.fromStorage(stored);
+    const shown = await this.converted(remote, stored);
     return selection.everything ? shown : shown.filter((object) => selection.matches(object));
+  }
+
+  /** Submits a write with the conversions that it needs. */
+  write(request: WriteRequest, submit: (request: WriteRequest) => Promise<WriteReply>): Promise<WriteReply> {
+    return this.deps.conversions?.write(request, submit) ?? submit(request);
+  }
+
+  /** Rejects with a 500 when the webhook fails, or cannot be asked from here. */
+  async converted(remote: RemoteConversion, stored: readonly KubeObject[]): Promise<readonly KubeObject[]> {
+    const { conversions } = this.deps;
+    if (conversions === undefined) throw internalError(new Error('this server asks no conversion webhooks'));
+    return conversions.shown(remote, stored);
   }
 
   /** The selected objects as they are on this replica now. */

@@ -2,12 +2,13 @@
  * A watch on one resource: history first, then changes as they are applied, filtered by a selection. Delivers
  * synchronously to its sink; who writes to a slow reader bounds what waits.
  */
-import { expired } from '../../../api/errors.js';
+import { expired, internalError } from '../../../api/errors.js';
 import type { ApiError } from '../../../api/errors.js';
-import type { StorageView } from '../../../api/conversion/conversion.js';
+import type { RemoteConversion, StorageView } from '../../../api/conversion/conversion.js';
 import type { KubeObject } from '../../../api/object.js';
 import type { ResourceRef } from '../../../api/resource.js';
 import { RevisionGone, type ObjectReader, type Revision, type StoreEvent } from '../../../store/object-store.js';
+import { ConvertedWatch, type Convert } from './converted-watch.js';
 import type { WatchEventType } from './encoding.js';
 import type { Selection } from './selection.js';
 import { viewOf } from './view.js';
@@ -23,6 +24,8 @@ export interface WatchSink {
 export interface WatchStart {
   /** Events after this revision; undefined: present objects first, as ADDED. */
   readonly from: Revision | undefined;
+  /** For resources that only a webhook can show. */
+  readonly convert?: Convert;
 }
 
 export const goneError = (error: RevisionGone) =>
@@ -45,37 +48,62 @@ export function watchObjects(
   store: ObjectReader,
   target: ResourceRef,
   selection: Selection,
-  { from }: WatchStart,
+  { from, convert }: WatchStart,
   sink: WatchSink,
 ): () => void {
   const view = viewOf(target);
   const { group, resource } = view?.storage ?? target;
-  const shown = (object: KubeObject) => (view === undefined ? object : view.fromStorage(object));
-  const shownEvent = (event: StoreEvent) => (view === undefined ? event : viewedEvent(event, view));
+  const deliver = (event: StoreEvent) => {
+    const type = selectedType(event, selection);
+    if (type) sink.event(type, leaving(type, event));
+  };
+  const initial = (objects: readonly KubeObject[]) => {
+    for (const object of objects) if (selection.matches(object)) sink.event('ADDED', object);
+  };
+  const remote = view?.remote && remoteWatch(view.remote, convert, { initial, deliver, sink });
   let start = from;
   if (start === undefined) {
     start = store.revision;
-    for (const stored of store.list(group, resource, selection.namespace)) {
-      const object = shown(stored);
-      if (selection.matches(object)) sink.event('ADDED', object);
+    const stored = store.list(group, resource, selection.namespace);
+    if (remote) remote.initial(stored, start);
+    else {
+      initial(view === undefined ? stored : stored.map((object) => view.fromStorage(object)));
+      sink.initialEnd?.(start);
     }
-    sink.initialEnd?.(start);
   }
   try {
-    return store.watch(group, resource, selection.namespace, start, {
+    const stop = store.watch(group, resource, selection.namespace, start, {
       onEvents(events) {
-        for (const stored of events) {
-          const event = shownEvent(stored);
-          const type = selectedType(event, selection);
-          if (type) sink.event(type, leaving(type, event));
-        }
+        if (remote) remote.events(events);
+        else for (const event of events) deliver(view === undefined ? event : viewedEvent(event, view));
       },
-      onEnd: () => sink.failed(expired('the history this watch followed is gone; list again')),
+      onEnd: () => {
+        remote?.end();
+        sink.failed(expired('the history this watch followed is gone; list again'));
+      },
     });
+    return () => {
+      remote?.end();
+      stop();
+    };
   } catch (error) {
     if (error instanceof RevisionGone) throw goneError(error);
     throw error;
   }
+}
+
+function remoteWatch(
+  remote: RemoteConversion,
+  convert: Convert | undefined,
+  to: { initial(objects: readonly KubeObject[]): void; deliver(event: StoreEvent): void; sink: WatchSink },
+): ConvertedWatch {
+  if (convert === undefined) throw internalError(new Error('this server asks no conversion webhooks'));
+  return new ConvertedWatch(remote, convert, {
+    initial: to.initial,
+    initialEnd: (revision) => to.sink.initialEnd?.(revision),
+    event: to.deliver,
+    failed: (error) => to.sink.failed(error),
+  });
 }
 
 /** One conversion an event and view, however many watch: departures and encodings are remembered by identity. */
