@@ -40,6 +40,16 @@ export const agentConfigSchema = z.strictObject({
   mdns: flag.default(false).describe('Look for peers of the cluster on the local link'),
   logLevel: z.enum(['debug', 'info', 'warn', 'error']).default('info').describe('What is logged'),
   logFormat: z.enum(['text', 'json']).default('text').describe('How it is logged'),
+  auditPolicyFile: z
+    .string()
+    .optional()
+    .describe('Audit policy (audit.k8s.io/v1) that says which requests are recorded; without it none are'),
+  auditLogPath: z
+    .string()
+    .optional()
+    .describe('File of the audit log, - for standard output; audit.log in the data directory unless told'),
+  auditLogMegabytes: positive.default(100).describe('Size at which the audit log is put aside, in MiB'),
+  auditLogBackups: positive.default(10).describe('Audit logs put aside that are kept'),
   niceness: integer
     .min(-20)
     .max(19)

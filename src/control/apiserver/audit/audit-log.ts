@@ -2,7 +2,7 @@
  * The audit log of one peer: who asked for what, when, and how it was answered, as the policy asks for it. Each request is
  * recorded by the peer that served it; a write that this peer forwards is not recorded again by the sequencer.
  */
-import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { IncomingMessage } from 'node:http';
 import type { Clock } from '../../../base/clock.js';
 import { parseBody } from '../../../api/body.js';
 import type { UserInfo } from '../../../security/authn/user.js';
@@ -18,7 +18,8 @@ export interface AuditSink {
 
 export interface AuditedRequest {
   readonly request: IncomingMessage;
-  readonly response: ServerResponse;
+  /** Closes when the answer has been sent, or nobody is there to take it. */
+  readonly response: { readonly statusCode: number; once(event: 'close', listener: () => void): unknown };
   readonly auditId: string;
   readonly receivedMs: number;
   readonly attributes: AuthorizationAttributes;

@@ -4,6 +4,7 @@ import type { UserInfo } from '../../../security/authn/user.js';
 import {
   refusalText,
   type AuthorizationAttributes,
+  type AuthorizationDecision,
   type Authorizer,
   type SelectorRequirement,
 } from '../../../security/authz/authorizer.js';
@@ -61,11 +62,21 @@ export function attributesOf(
   };
 }
 
+/** The 403 of a request that is not allowed. */
+export function refusal(attributes: AuthorizationAttributes, reason: string): ApiError {
+  const text = refusalText(attributes, reason);
+  if (attributes.path !== undefined) return new ApiError(403, 'Forbidden', `forbidden: ${text}`, {});
+  return forbidden(attributes, attributes.name, text);
+}
+
+/** How the audit log tells of a decision, by upstream's names. */
+export const decisionAnnotations = ({ decision, reason }: AuthorizationDecision): Record<string, string> => ({
+  'authorization.k8s.io/decision': decision === 'allow' ? 'allow' : 'forbid',
+  'authorization.k8s.io/reason': reason,
+});
+
 /** Throws a 403 unless the request is allowed. */
 export function requireAllowed(authorizer: Authorizer, attributes: AuthorizationAttributes): void {
   const { decision, reason } = authorizer.authorize(attributes);
-  if (decision === 'allow') return;
-  const text = refusalText(attributes, reason);
-  if (attributes.path !== undefined) throw new ApiError(403, 'Forbidden', `forbidden: ${text}`, {});
-  throw forbidden(attributes, attributes.name, text);
+  if (decision !== 'allow') throw refusal(attributes, reason);
 }
