@@ -90,8 +90,8 @@ export const priorityAdmission: AdmissionPlugin = {
   handles(attributes) {
     const { operation, group, resource, subresource } = attributes;
     if (isPodCreation(attributes)) return true;
-    if (operation === 'DELETE' || subresource !== '') return false;
-    return (resource === 'pods' && group === '') || (resource === CLASSES && group === GROUP);
+    if (subresource !== '') return false;
+    return (resource === CLASSES && group === GROUP) || (operation === 'UPDATE' && resource === 'pods' && group === '');
   },
 
   admit(attributes, lookups) {
@@ -100,8 +100,14 @@ export const priorityAdmission: AdmissionPlugin = {
     else keepPriority(attributes);
   },
 
-  validate({ resource, object, name }, lookups) {
-    if (resource !== CLASSES || (object as PriorityClass).globalDefault !== true) return;
+  validate({ operation, resource, object, name }, lookups) {
+    if (resource !== CLASSES) return;
+    if (operation === 'DELETE') {
+      if (!Object.hasOwn(SYSTEM_PRIORITIES, name)) return;
+      const why = 'this is a system priority class and cannot be deleted';
+      throw forbidden({ group: GROUP, resource: CLASSES }, name, why);
+    }
+    if ((object as PriorityClass).globalDefault !== true) return;
     const present = defaultClass(lookups);
     if (present === undefined || present.metadata.name === name) return;
     throw forbidden(

@@ -1,5 +1,5 @@
 /**
- * What every cluster has: its namespaces, `default/kubernetes` with the API addresses of all live peers, and the Service that
+ * What every cluster has: its namespaces, the system's priority classes, `default/kubernetes` with the API addresses of all live peers, and the Service that
  * names the cluster's DNS. (The slices of kube-dns are made by the nodes, one each.)
  *
  * Level-triggered: what is deleted comes back, and what people change in `kubernetes` endpoints is put right.
@@ -11,12 +11,14 @@ import type { KubeObject } from '../../../api/object.js';
 import { ENDPOINTS, ENDPOINTSLICES, NAMESPACES, SERVICES, type ResourceRef } from '../../../api/resource.js';
 import type { Endpoints, Namespace, Service } from '../../../api/types/core-v1.js';
 import type { EndpointSlice } from '../../../api/types/discovery-v1.js';
+import type { PriorityClass } from '../../../api/types/scheduling-v1.js';
 import { Controller, type ReconcileResult } from '../../../client/controller.js';
 import type { SharedDeps } from '../deps.js';
 import { familyOf } from '../endpoints/service-pods.js';
 import { MANAGED_BY, SERVICE_NAME } from '../endpointslice/plan.js';
 import { BY_NAMESPACE } from '../informer-set.js';
 import { listening } from '../listening.js';
+import { PRIORITYCLASSES, SYSTEM_PRIORITY_CLASSES } from './priority-classes.js';
 
 export interface ApiEndpoint {
   readonly ip: string;
@@ -49,9 +51,10 @@ export function bootstrapController(deps: SharedDeps, options: BootstrapOptions)
   const services = deps.informers.of<Service>(SERVICES);
   const endpoints = deps.informers.of<Endpoints>(ENDPOINTS);
   const slices = deps.informers.of<EndpointSlice>(ENDPOINTSLICES);
+  const classes = deps.informers.of<PriorityClass>(PRIORITYCLASSES);
   const controller = new Controller(deps, {
     name: 'bootstrap',
-    waitFor: [namespaces, services, endpoints, slices],
+    waitFor: [namespaces, services, endpoints, slices, classes],
     reconcile,
   });
   // A cluster with nothing in it wakes nobody.
@@ -64,10 +67,14 @@ export function bootstrapController(deps: SharedDeps, options: BootstrapOptions)
   for (const informer of [namespaces, services, endpoints, slices] as const) {
     informer.addHandler({ onUpsert: wake, onDelete: wake });
   }
+  classes.addHandler({ onDelete: wake });
 
   async function reconcile(): Promise<ReconcileResult> {
     for (const name of SYSTEM_NAMESPACES) {
       if (!namespaces.get('', name)) await ensure(NAMESPACES, { metadata: { name } });
+    }
+    for (const wanted of SYSTEM_PRIORITY_CLASSES) {
+      if (!classes.get('', wanted.metadata.name ?? '')) await ensure(PRIORITYCLASSES, wanted);
     }
     await ensureService(kubernetesService(options.kubernetesIp));
     await ensureService(dnsService(options.dnsIp));

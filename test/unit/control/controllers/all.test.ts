@@ -15,6 +15,8 @@ import {
 import type { Deployment } from '../../../../src/api/types/apps-v1.js';
 import type { ConfigMap, Endpoints, Namespace, Node, Pod, Service } from '../../../../src/api/types/core-v1.js';
 import type { EndpointSlice } from '../../../../src/api/types/discovery-v1.js';
+import { PRIORITYCLASSES } from '../../../../src/control/controllers/bootstrap/priority-classes.js';
+import type { PriorityClass } from '../../../../src/api/types/scheduling-v1.js';
 import { createControllers } from '../../../../src/control/controllers/index.js';
 import { deployment, endTerminating, harness, runPod } from './harness.js';
 
@@ -84,7 +86,13 @@ describe('all controllers together', () => {
     );
     await h.client.delete(SERVICEACCOUNTS, 'default', 'default');
     await h.client.delete(SERVICES, 'default', 'kubernetes');
+    await h.client.delete(PRIORITYCLASSES, '', 'system-node-critical');
     await h.clock.advance(1_000);
+    const classes = h.client.all<PriorityClass>(PRIORITYCLASSES).map(({ metadata, value }) => [metadata.name, value]);
+    assert.deepEqual(Object.fromEntries(classes), {
+      'system-node-critical': 2_000_001_000,
+      'system-cluster-critical': 2_000_000_000,
+    });
     await h.client.get(SERVICEACCOUNTS, 'default', 'default');
     await h.client.get(SERVICES, 'default', 'kubernetes');
     await service.stop();

@@ -131,6 +131,15 @@ describe('Priority', () => {
     assert.deepEqual([object.spec.priority, object.spec.preemptionPolicy], [3, 'Never']);
   });
 
+  it('keeps the classes of the system', () => {
+    const remove = (name: string) => {
+      const request = { operation: 'DELETE', group: 'scheduling.k8s.io', name } as const;
+      return outcome(priorityAdmission, attributes('priorityclasses', undefined, request));
+    };
+    assert.equal(remove('high'), 'allowed');
+    assert.match(remove('system-node-critical'), /403 .*this is a system priority class and cannot be deleted/);
+  });
+
   it('lets there be one default class', () => {
     const make = (name: string) =>
       outcome(
