@@ -94,7 +94,7 @@ async function assemble(
   const mesh = createMesh(base, config, address, enrolment);
   const store = createStore(base, config, enrolment, mesh, registry);
   const { replica, serviceFollower, kindFollower } = store;
-  const api = createApi(base, config, address, enrolment, mesh, replica, registry);
+  const api = createApi(base, config, address, enrolment, mesh, store, registry);
   const node = await createNode(
     { ...base, client: api.client },
     {

@@ -2,10 +2,11 @@
 import { Agent as HttpsAgent, request as httpsRequest } from 'node:https';
 import type { IncomingMessage } from 'node:http';
 import { rfc3339 } from '../base/clock.js';
-import type { Service } from '../base/lifecycle.js';
+import { ServiceGroup, type Service } from '../base/lifecycle.js';
 import type { KindRegistry } from '../api/schema/registry.js';
 import { InProcessClient } from '../control/apiserver/client.js';
 import { DEFAULT_FAIRNESS, Fairness } from '../control/apiserver/fairness/fairness.js';
+import { createWebhooks } from '../control/apiserver/webhooks/index.js';
 import { ApiServer, type PathExtension } from '../control/apiserver/http/server.js';
 import { NodeProxy } from '../control/apiserver/proxy/node-proxy.js';
 import { ObjectReads } from '../control/apiserver/reads/object-reads.js';
@@ -23,6 +24,7 @@ import { fencedStore } from './fencing.js';
 import { kubernetesIp, type Enrolment } from './identity.js';
 import { createApiEndpoints } from './liveness.js';
 import type { Mesh } from './mesh.js';
+import type { Store } from './store.js';
 import { createSkeinEndpoints } from './skein-endpoints.js';
 import { describeStatus } from './status.js';
 import { createTokenStore } from './tokens.js';
@@ -50,7 +52,7 @@ export function createApi(
   address: string,
   enrolment: Enrolment,
   mesh: Mesh,
-  replica: Replica,
+  { replica, rehearsalAdmission, useAuthorizer }: Store,
   registry: KindRegistry,
 ): Api {
   const { clock, random, metrics } = base;
@@ -67,11 +69,20 @@ export function createApi(
     },
     { clusterDomain: config.clusterDomain },
   );
-  const client = new InProcessClient({ store: replica, reads, random, serviceAccounts });
   const tls = { key: identity.keyPem, cert: identity.certPem, ca: identity.caCertPem };
   const agent = new HttpsAgent({ ...tls, keepAlive: true, maxSockets: SOCKETS_PER_NODE });
   const authenticator = new Authenticator([serviceAccounts.authenticator]);
   const authorization = createClusterAuthorization(replica);
+  useAuthorizer(authorization.authorizer);
+  const webhooks = createWebhooks({
+    ...base,
+    registry,
+    store: replica,
+    admission: rehearsalAdmission,
+    authorizer: authorization.authorizer,
+  });
+  const store = webhooks.stage.wrap(replica);
+  const client = new InProcessClient({ store, reads, random, serviceAccounts });
   const fairness = new Fairness(clock, DEFAULT_FAIRNESS, metrics);
   return {
     reads,
@@ -79,15 +90,21 @@ export function createApi(
     serviceAccounts,
     authenticator,
     authorizer: authorization.authorizer,
-    followers: new StoreFollower('apiserver-followers', replica, [...fairness.followed(), ...authorization.followed]),
-    clientFor: (role, epoch) => new InProcessClient({ store: fencedStore(replica, { role, epoch }), reads, random }),
+    followers: new ServiceGroup(
+      'apiserver-followers',
+      [new StoreFollower('apiserver-indexes', replica, [...fairness.followed(), ...authorization.followed, ...webhooks.followed]), webhooks.client],
+      base.log,
+    ),
+    clientFor: (role, epoch) => 
+      new InProcessClient({ store: webhooks.stage.wrap(fencedStore(replica, { role, epoch })), reads, random }),
     createServer: (importImage) =>
       new ApiServer(
         {
           ...base,
-          store: replica,
+          store,
           reads,
           registry,
+          connections: webhooks.stage,
           authenticator,
           serviceAccounts,
           authorizer: authorization.authorizer,

@@ -3,9 +3,12 @@ import { join } from 'node:path';
 import type { Service } from '../base/lifecycle.js';
 import type { KindRegistry } from '../api/schema/registry.js';
 import { createKindFollower } from '../control/apiserver/customresources/kind-follower.js';
+import { createPolicyPlugins } from '../control/apiserver/webhooks/index.js';
 import { createWriteExecutor } from '../control/apiserver/writes/executor.js';
 import { ServiceFollower } from '../control/apiserver/writes/service-follower.js';
+import type { AdmissionChain } from '../security/admission/admission.js';
 import { createDefaultAdmission, DEFAULT_ADMISSION } from '../security/admission/default-plugins.js';
+import { NO_OPINION, type Authorizer } from '../security/authz/authorizer.js';
 import { LevelDisk } from '../store/level-disk.js';
 import { DEFAULT_REPLICA_OPTIONS } from '../store/replication/context.js';
 import { Replica } from '../store/replication/replica.js';
@@ -26,12 +29,18 @@ const REPLIES = 10_000;
 /** Changed records wait so long before they are written, in milliseconds; the log has them already. */
 const FLUSH_DELAY_MS = 100;
 
+const NOBODY: Authorizer = { authorize: () => NO_OPINION };
+
 export interface Store {
   readonly replica: Replica;
   /** Registers custom resources' kinds as their definitions are applied. */
   readonly kindFollower: Service;
   /** To be reset when the sequencer changes. */
   readonly serviceFollower: ServiceFollower;
+  /** For rehearsals of writes, which must not touch what the sequencer's plugins remember. */
+  readonly rehearsalAdmission: AdmissionChain;
+  /** Who decides what the expressions of admission policies ask; nothing is allowed before. */
+  useAuthorizer(authorizer: Authorizer): void;
 }
 
 export function createStore(
@@ -41,10 +50,18 @@ export function createStore(
   { transport, membership }: Mesh,
   registry: KindRegistry,
 ): Store {
-  const admission = createDefaultAdmission(base, {
-    services: { ...DEFAULT_ADMISSION.services, serviceCidr: identity.serviceCidr },
-    tolerations: { notReadySeconds: config.tolerationSeconds, unreachableSeconds: config.tolerationSeconds },
-  });
+  let authorizer: Authorizer = NOBODY;
+  const policies = createPolicyPlugins(registry, () => authorizer);
+  const createAdmission = () =>
+    createDefaultAdmission(
+      base,
+      {
+        services: { ...DEFAULT_ADMISSION.services, serviceCidr: identity.serviceCidr },
+        tolerations: { notReadySeconds: config.tolerationSeconds, unreachableSeconds: config.tolerationSeconds },
+      },
+      policies,
+    );
+  const admission = createAdmission();
   const executor = createWriteExecutor({ registry, random: base.random, admission: admission.chain });
   const outOfReach = () => [...deadNodes(membership)];
   const replica: Replica = new Replica(
@@ -72,5 +89,9 @@ export function createStore(
     replica,
     kindFollower: createKindFollower(replica, registry),
     serviceFollower: new ServiceFollower(replica, admission.services),
+    rehearsalAdmission: createAdmission().chain,
+    useAuthorizer: (given) => {
+      authorizer = given;
+    },
   };
 }

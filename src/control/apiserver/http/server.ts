@@ -24,6 +24,8 @@ import type { AuthorizationAttributes, Authorizer } from '../../../security/auth
 import type { ServiceAccounts } from '../../../security/serviceaccounts/service-accounts.js';
 import type { ObjectStore } from '../../../store/object-store.js';
 import { TooManyRequests, type Fairness } from '../fairness/fairness.js';
+import { connectSubject } from '../webhooks/connection.js';
+import type { WebhookStage } from '../webhooks/webhook-stage.js';
 import type { NodeProxy } from '../proxy/node-proxy.js';
 import { ObjectReads } from '../reads/object-reads.js';
 import { METRICS_GROUP } from '../resourcemetrics/kinds.js';
@@ -39,6 +41,8 @@ import { handleTokenRequest, isTokenRequest } from './token-request.js';
 import { DEFAULT_WATCH_LIMITS, type WatchStreamLimits } from './watch-stream.js';
 
 export interface ApiServerDeps {
+  /** Asked before exec, attach, port-forward and proxying. */
+  readonly connections?: Pick<WebhookStage, 'connect'>;
   readonly store: ObjectStore;
   readonly reads?: ObjectReads;
   readonly registry: KindRegistry;
@@ -236,6 +240,7 @@ export class ApiServer implements Service {
     }
     const { path, verb } = target;
     if (this.isNodeBound(path, verb)) {
+      await this.admitConnection(path, verb, user, url);
       await this.nodes().forward(request, response, path, url);
       return;
     }
@@ -265,6 +270,10 @@ export class ApiServer implements Service {
     return verb === 'connect' || (verb === 'get' && resource === 'pods' && subresource === 'log');
   }
 
+  private async admitConnection(path: ResourcePath, verb: ApiVerb, user: UserInfo, url: URL): Promise<void> {
+    if (verb === 'connect') await this.deps.connections?.connect(connectSubject(path, user, url));
+  }
+
   private nodes(): NodeProxy {
     if (!this.deps.nodes) throw new ApiError(503, 'ServiceUnavailable', 'this server cannot reach nodes');
     return this.deps.nodes;
@@ -283,8 +292,9 @@ export class ApiServer implements Service {
     socket.on('error', () => socket.destroy());
     try {
       const url = urlOf(request);
-      const { target } = await this.route(request, url);
+      const { target, user } = await this.route(request, url);
       if (!target || !this.isNodeBound(target.path, target.verb)) throw methodNotAllowed();
+      await this.admitConnection(target.path, target.verb, user, url);
       await this.nodes().tunnel(request, socket, head, target.path, url);
     } catch (error) {
       const failure = error instanceof ApiError ? error : new ApiError(500, 'InternalError', errorText(error));

@@ -4,7 +4,10 @@ import type { Logger } from '../../../base/log.js';
 import type { Random } from '../../../base/random.js';
 import type { AuthorizerCheck } from '../../../api/cel/library/authorizer.js';
 import type { KindRegistry } from '../../../api/schema/registry.js';
-import type { AdmissionChain } from '../../../security/admission/admission.js';
+import { apiVersionOf } from '../../../api/resource.js';
+import type { AdmissionChain, AdmissionPlugin } from '../../../security/admission/admission.js';
+import { expressionValidation } from '../../../security/admission/policy/expression-validation.js';
+import { validatingAdmissionPolicy } from '../../../security/admission/policy/validating-admission-policy.js';
 import type { Authorizer, Subject } from '../../../security/authz/authorizer.js';
 import type { FollowedResource } from '../../../store/follower.js';
 import type { ObjectReader } from '../../../store/object-store.js';
@@ -47,6 +50,19 @@ export function createWebhooks(deps: WebhookDeps): Webhooks {
     authorize: (user, check) => decide(authorizer, user, check),
   });
   return { stage, client, followed: configurations.followed };
+}
+
+/** The plugins that evaluate expressions: policies, and the check that expressions compile. */
+export function createPolicyPlugins(registry: KindRegistry, authorizer: () => Authorizer): AdmissionPlugin[] {
+  const policies = validatingAdmissionPolicy({
+    kinds: {
+      equivalents: equivalentsIn(registry),
+      resourceOf: (apiVersion, kind) =>
+        registry.all().find((info) => info.kind === kind && apiVersionOf(info) === apiVersion),
+    },
+    authorize: (user, check) => decide(authorizer(), user, check),
+  });
+  return [expressionValidation, policies];
 }
 
 /** Asks an authorizer what an expression asks. */

@@ -107,7 +107,7 @@ export class WebhookClient implements Service {
     let agent = this.agents.get(key);
     if (agent === undefined) {
       const ca = caBundle ? { ca: Buffer.from(caBundle, 'base64').toString() } : {};
-      agent = new Agent({ keepAlive: true, maxSockets: this.options.socketsPerTarget, servername: serverName, ...ca });
+      agent = new Agent({ keepAlive: true, maxSockets: this.options.socketsPerTarget, ...ca });
     } else this.agents.delete(key);
     this.agents.set(key, agent);
     if (this.agents.size > this.options.targets) {

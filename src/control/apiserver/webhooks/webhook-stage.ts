@@ -208,7 +208,8 @@ export class WebhookStage {
       const checked = this.deps.rehearse({ ...named, admitted }, 'validated');
       const [last] = checked.subjects;
       // What it came to is refused: the sequencer says why.
-      if (checked.reply === undefined || checked.reply.code >= 400 || last?.object === undefined) {
+      const refused = checked.reply === undefined || (checked.reply.code >= 400 && !isTaken(checked.reply));
+      if (refused || last?.object === undefined) {
         return { reply: await submit({ object, judged: false }) };
       }
       await this.dispatcher.validate(judges, this.subjectOf(request, last), warnings);
