@@ -12,6 +12,10 @@ import { KindRegistry } from '../../../src/api/schema/registry.js';
 import { InProcessClient } from '../../../src/control/apiserver/client.js';
 import { ApiServer } from '../../../src/control/apiserver/http/server.js';
 import { createKindFollower } from '../../../src/control/apiserver/customresources/kind-follower.js';
+import { ObjectReads } from '../../../src/control/apiserver/reads/object-reads.js';
+import { registerMetricsKinds } from '../../../src/control/apiserver/resourcemetrics/kinds.js';
+import { ResourceMetrics } from '../../../src/control/apiserver/resourcemetrics/resource-metrics.js';
+import { type KubeletReader, UsageSampler } from '../../../src/control/apiserver/resourcemetrics/sampler.js';
 import { createWriteExecutor, SYSTEM_USER } from '../../../src/control/apiserver/writes/executor.js';
 import { createDefaultAdmission } from '../../../src/security/admission/default-plugins.js';
 import { Authenticator } from '../../../src/security/authn/authenticator.js';
@@ -44,7 +48,7 @@ export interface TestCluster {
 }
 
 export async function startCluster(
-  options: { readonly anonymous?: boolean; readonly tls?: boolean } = {},
+  options: { readonly anonymous?: boolean; readonly tls?: boolean; readonly kubelets?: KubeletReader } = {},
 ): Promise<TestCluster> {
   const registry = KindRegistry.load();
   const { chain } = createDefaultAdmission({ random: systemRandom });
@@ -65,9 +69,15 @@ export async function startCluster(
   const ca = options.tls ? await ClusterCa.create({ clock: systemClock, random: systemRandom }, 'test') : undefined;
   const serving = await ca?.issueServing({ nodeName: 'test', addresses: [] });
   const admin = await ca?.issueClient(ADMIN);
+  const reads = new ObjectReads({ store, clock: systemClock });
+  const { kubelets } = options;
+  if (kubelets) registerMetricsKinds(registry);
+  const sampler = kubelets && new UsageSampler({ clock: systemClock, kubelets });
   const server = new ApiServer(
     {
       store,
+      reads,
+      ...(sampler ? { resourceMetrics: new ResourceMetrics({ reads, clock: systemClock, sampler }) } : {}),
       registry,
       authenticator: new Authenticator([serviceAccounts.authenticator]),
       serviceAccounts,

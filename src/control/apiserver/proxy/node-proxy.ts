@@ -11,6 +11,7 @@ import {
 } from 'node:http';
 import { pipeline, type Duplex } from 'node:stream';
 import { ApiError, badRequest, methodNotAllowed, notFound } from '../../../api/errors.js';
+import { abortReason } from '../../../base/clock.js';
 import { errorText } from '../../../base/log.js';
 import type { KubeObject } from '../../../api/object.js';
 import type { EndpointSlice } from '../../../api/types/discovery-v1.js';
@@ -111,6 +112,30 @@ export class NodeProxy {
         pipeline(answer, socket, () => resolve());
       });
       outgoing.once('error', (error) => reject(dialFailure(target.host, target.port, error)));
+      outgoing.end();
+    });
+  }
+
+  /** What a kubelet answers to a GET. Rejects for anything but a 200 with JSON within the limits. */
+  json(
+    nodeName: string,
+    path: string,
+    limits: { readonly bytes: number; readonly signal: AbortSignal },
+  ): Promise<unknown> {
+    const { open, ...target } = this.kubelet(nodeName, path);
+    return new Promise((resolve, reject) => {
+      const outgoing = open({ ...target, method: 'GET', headers: { accept: 'application/json' } });
+      const onAbort = () => outgoing.destroy(abortReason(limits.signal));
+      limits.signal.addEventListener('abort', onAbort, { once: true });
+      outgoing.once('close', () => limits.signal.removeEventListener('abort', onAbort));
+      outgoing.once('error', (error) => reject(dialFailure(target.host, target.port, error)));
+      outgoing.once('response', (answer) => {
+        if (answer.statusCode !== 200) {
+          void refusalOf(answer).then(reject);
+          return;
+        }
+        readJson(answer, limits.bytes).then(resolve, reject);
+      });
       outgoing.end();
     });
   }
@@ -268,6 +293,17 @@ async function refusalOf(answer: IncomingMessage): Promise<ApiError> {
   if (answer.statusCode === 400) return badRequest(text);
   if (answer.statusCode === 404) return new ApiError(404, 'NotFound', text);
   return new ApiError(answer.statusCode ?? 502, 'InternalError', text);
+}
+
+async function readJson(answer: IncomingMessage, limitBytes: number): Promise<unknown> {
+  const parts: Buffer[] = [];
+  let size = 0;
+  for await (const part of answer) {
+    size += (part as Buffer).length;
+    if (size > limitBytes) throw new ApiError(500, 'InternalError', `the answer has more than ${limitBytes} bytes`);
+    parts.push(part as Buffer);
+  }
+  return JSON.parse(Buffer.concat(parts).toString('utf8'));
 }
 
 function withoutHopHeaders(answer: IncomingMessage): OutgoingHttpHeaders {

@@ -2,6 +2,7 @@
 import { autoscalerFromV1 } from '../../../api/conversion/autoscaling.js';
 import { eventToCore } from '../../../api/conversion/events.js';
 import type { KubeObject } from '../../../api/object.js';
+import { parseQuantity, Quantity } from '../../../api/quantity.js';
 import type * as admission from '../../../api/types/admissionregistration-v1.js';
 import type * as apiregistration from '../../../api/types/apiregistration-v1.js';
 import type * as certificates from '../../../api/types/certificates-v1.js';
@@ -64,6 +65,21 @@ const WEBHOOKS: readonly Column[] = [
   col<admission.ValidatingWebhookConfiguration>('Webhooks', ({ webhooks }) => webhooks?.length ?? 0, int),
   AGE,
 ];
+
+interface Usage {
+  readonly cpu: string;
+  readonly memory: string;
+}
+interface NodeMetrics {
+  readonly usage: Usage;
+  readonly window: string;
+}
+interface PodMetrics {
+  readonly containers: readonly { readonly usage: Usage }[];
+  readonly window: string;
+}
+const total = (amounts: readonly string[]) =>
+  amounts.reduce((sum, amount) => sum.add(parseQuantity(amount)), Quantity.ZERO).toString();
 
 const limitText = (value: number | undefined) => (value === undefined ? '<none>' : String(value));
 const queuing = ({ spec }: flowcontrol.PriorityLevelConfiguration) => spec?.limited?.limitResponse?.queuing;
@@ -163,6 +179,16 @@ export const CONFIGURATION_COLUMNS: Readonly<Record<string, readonly Column[]>> 
       limitText(queuing(level)?.queueLengthLimit),
     ),
     AGE,
+  ],
+  'metrics.k8s.io/nodes': [
+    col<NodeMetrics>('CPU', ({ usage }) => usage.cpu),
+    col<NodeMetrics>('Memory', ({ usage }) => usage.memory),
+    col<NodeMetrics>('Window', ({ window }) => window),
+  ],
+  'metrics.k8s.io/pods': [
+    col<PodMetrics>('CPU', ({ containers }) => total(containers.map(({ usage }) => usage.cpu))),
+    col<PodMetrics>('Memory', ({ containers }) => total(containers.map(({ usage }) => usage.memory))),
+    col<PodMetrics>('Window', ({ window }) => window),
   ],
   'networking.k8s.io/ingressclasses': [
     col<networking.IngressClass>('Controller', ({ spec }) => spec?.controller ?? ''),
