@@ -128,9 +128,10 @@ class GarbageCollector {
     this.wakeOwners(node);
   }
 
+  /** Those that are going already are awake: in a ring of owners they would wake each other without end. */
   private wakeDependents({ metadata }: KubeObject): void {
     for (const dependent of this.graph.dependentsOf(metadata.uid ?? '')) {
-      this.controller.queue.add(this.graph.keyOf(dependent));
+      if (!dependent.object.metadata.deletionTimestamp) this.controller.queue.add(this.graph.keyOf(dependent));
     }
   }
 
@@ -185,8 +186,23 @@ class GarbageCollector {
       if (solid.size < all.length) await this.keepOwners(node, ({ uid }) => solid.has(uid));
       return;
     }
-    const hasDependents = this.graph.dependentsOf(live.metadata.uid ?? '').length > 0;
-    await this.remove(node, policyOf(live, all.includes('waiting') && hasDependents));
+    const dependents = this.graph.dependentsOf(live.metadata.uid ?? '');
+    const foreground = all.includes('waiting') && dependents.length > 0;
+    const current = foreground && dependents.some(({ object }) => isWaiting(object)) ? await this.unblock(node) : node;
+    if (current) await this.remove(current, policyOf(live, foreground));
+  }
+
+  /**
+   * An object between an owner and a dependent that both wait may close a ring in which all wait for each other: its owners
+   * shall not wait for it. As in Kubernetes this also loosens chains that are no ring, which only costs the order.
+   */
+  private async unblock({ resource, object }: GraphNode): Promise<GraphNode | undefined> {
+    const ownerReferences = (object.metadata.ownerReferences ?? []).map((owner) =>
+      owner.blockOwnerDeletion ? { ...owner, blockOwnerDeletion: false } : owner,
+    );
+    await this.patch({ resource, object }, { ownerReferences });
+    const live = await this.read(resource, object);
+    return live && live.metadata.uid === object.metadata.uid ? { resource, object: live } : undefined;
   }
 
   private async stateOf({ resource, object }: GraphNode, owner: OwnerReference): Promise<OwnerState> {
@@ -203,8 +219,7 @@ class GarbageCollector {
       this.rememberAbsent(owner.uid);
       return 'dangling';
     }
-    const isWaiting = found.metadata.deletionTimestamp && found.metadata.finalizers?.includes(FOREGROUND);
-    return isWaiting ? 'waiting' : 'solid';
+    return isWaiting(found) ? 'waiting' : 'solid';
   }
 
   private rememberAbsent(uid: string): void {
@@ -255,6 +270,10 @@ class GarbageCollector {
     }
   }
 }
+
+/** It goes once its dependents have gone. */
+const isWaiting = ({ metadata }: KubeObject): boolean =>
+  metadata.deletionTimestamp !== undefined && (metadata.finalizers?.includes(FOREGROUND) ?? false);
 
 /** Whatever differs here is another resource to watch. */
 const shapeOf = ({ group, version, resource, kind, namespaced }: ResourceRef) =>

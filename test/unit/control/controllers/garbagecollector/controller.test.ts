@@ -100,6 +100,20 @@ describe('garbage collector', () => {
     assert.equal(await exists(CONFIGMAPS, 'owner'), false);
   });
 
+  it('in the foreground, objects that own each other in a ring all go', async () => {
+    const names = ['a', 'b', 'c'];
+    const ring = [];
+    for (const name of names) ring.push(await map(name));
+    for (const [i, name] of names.entries()) {
+      const owner = ring[(i + 2) % 3] as KubeObject;
+      await h.client.patch(CONFIGMAPS, 'ns', name, 'merge', { metadata: { ownerReferences: [refTo(owner)] } });
+    }
+    await h.clock.advance(10);
+    await h.client.delete(CONFIGMAPS, 'ns', 'a', { propagationPolicy: 'Foreground' });
+    await h.clock.advance(100);
+    assert.deepEqual(h.client.all(CONFIGMAPS), []);
+  });
+
   it('looks for namespaced owners in the namespace of the dependent alone', async () => {
     const elsewhere = await map('owner', 'other');
     await secret('child', [elsewhere]);
