@@ -40,7 +40,9 @@ export function plannedStatus(
   nowMs: number,
 ): ResourceQuotaStatus | undefined {
   const names = limitsOf(quota);
-  const used = new Map(names.map((name) => [name, Quantity.ZERO]));
+  // Names that mean nothing are not counted; a kind that is counted may come later, and its first object must find a number.
+  const counts = (name: string) => name.startsWith('count/') || counted.some(({ evaluator }) => evaluator.counts(name));
+  const used = new Map(names.filter(counts).map((name) => [name, Quantity.ZERO]));
   for (const { evaluator, objects } of counted) {
     for (const object of objects) {
       if (quotaCounts(quota, names, evaluator, object)) add(used, evaluator.usage(object, nowMs));

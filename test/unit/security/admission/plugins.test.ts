@@ -218,7 +218,7 @@ describe('admission of storage', () => {
     { metadata: { name: 'old', creationTimestamp: '2026-01-01T00:00:00Z', annotations: isDefault } },
     { metadata: { name: 'new', creationTimestamp: '2026-02-01T00:00:00Z', annotations: isDefault } },
     { metadata: { name: 'newest', creationTimestamp: '2026-03-01T00:00:00Z' } },
-    { metadata: { name: 'grows' }, ...{ allowVolumeExpansion: true } },
+    named('grows', { allowVolumeExpansion: true }),
   ];
   const claim = (spec: PersistentVolumeClaim['spec'] = {}, more: object = {}): PersistentVolumeClaim => ({
     metadata: { namespace: 'ns', name: 'c' },
