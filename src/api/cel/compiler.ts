@@ -2,6 +2,7 @@
  * Type checks an expression and turns it into closures, in one pass. A wrong subexpression has the type `error`, which fits
  * everywhere, so that one mistake gives one issue.
  */
+import { fieldOf, isSwallowable, type Builder, type Code, type Scope, type Typed } from './builder.js';
 import { traversalCost, type Evaluation } from './evaluation.js';
 import { accepts, type FunctionRegistry, type Overload } from './functions.js';
 import { buildMacro } from './macros.js';
@@ -30,7 +31,6 @@ import {
 import {
   CelError,
   CelList,
-  CelObject,
   CelOptional,
   CelTypeValue,
   CelUint,
@@ -43,30 +43,29 @@ import {
 import { compilePattern } from './library/regex.js';
 import { numeric } from './equality.js';
 
-export type Code = (evaluation: Evaluation) => Value;
-
-export interface Typed {
-  readonly type: CelType;
-  readonly code: Code;
-}
-
-/** Names that comprehensions have declared, innermost first. */
-export interface Scope {
-  readonly name: string;
-  readonly type: CelType;
-  readonly slot: number;
-  readonly outer: Scope | undefined;
-}
-
 const TYPE_NAMES = new Set([
-  ...['bool', 'bytes', 'double', 'int', 'list', 'map', 'null_type', 'string', 'type', 'uint', 'optional_type'],
-  ...['google.protobuf.Timestamp', 'google.protobuf.Duration', 'kubernetes.URL', 'kubernetes.Quantity'],
-  ...['net.IP', 'net.CIDR'],
+  'bool',
+  'bytes',
+  'double',
+  'int',
+  'list',
+  'map',
+  'null_type',
+  'string',
+  'type',
+  'uint',
+  'optional_type',
+  'google.protobuf.Timestamp',
+  'google.protobuf.Duration',
+  'kubernetes.URL',
+  'kubernetes.Quantity',
+  'net.IP',
+  'net.CIDR',
 ]);
 
 const INT_LIMIT = 2n ** 63n;
 
-export class Compiler {
+export class Compiler implements Builder {
   readonly issues: Issue[] = [];
   /** Inside the arguments of `format()`, where list and map literals may mix types. */
   private mixed = false;
@@ -107,20 +106,15 @@ export class Compiler {
 
   private literal({ at, value }: Expr & { kind: 'literal' }): Typed {
     const code = () => value;
-    switch (typeof value) {
-      case 'string':
-        return { type: STRING, code };
-      case 'boolean':
-        return { type: BOOL, code };
-      case 'number':
-        return { type: DOUBLE, code };
-      case 'bigint':
-        if (value >= INT_LIMIT || value < -INT_LIMIT) return this.fail(at, 'Syntax error: invalid int literal');
-        return { type: INT, code };
-      default:
-        if (value === null) return { type: NULL, code };
-        return { type: value instanceof CelUint ? UINT : BYTES, code };
+    if (typeof value === 'string') return { type: STRING, code };
+    if (typeof value === 'boolean') return { type: BOOL, code };
+    if (typeof value === 'number') return { type: DOUBLE, code };
+    if (typeof value === 'bigint') {
+      const fits = value < INT_LIMIT && value >= -INT_LIMIT;
+      return fits ? { type: INT, code } : this.fail(at, 'Syntax error: invalid int literal');
     }
+    if (value === null) return { type: NULL, code };
+    return { type: value instanceof CelUint ? UINT : BYTES, code };
   }
 
   /** A declared name, without an issue when there is none. */
@@ -187,21 +181,12 @@ export class Compiler {
 
   /** Also for `has()`. */
   fieldType(type: CelType, field: string, at: number): CelType {
-    switch (type.kind) {
-      case 'dyn':
-      case 'error':
-      case 'param':
-        return DYN;
-      case 'map':
-        return type.value;
-      case 'object': {
-        const known = type.fields.get(field);
-        if (known !== undefined) return known.type;
-        return this.fail(at, `undefined field '${field}'`).type;
-      }
-      default:
-        return this.fail(at, `type '${formatType(type)}' does not support field selection`).type;
+    if (type.kind === 'dyn' || type.kind === 'error' || type.kind === 'param') return DYN;
+    if (type.kind === 'map') return type.value;
+    if (type.kind === 'object') {
+      return type.fields.get(field)?.type ?? this.fail(at, `undefined field '${field}'`).type;
     }
+    return this.fail(at, `type '${formatType(type)}' does not support field selection`).type;
   }
 
   private index(expr: Expr & { kind: 'index' }, scope: Scope | undefined): Typed {
@@ -425,12 +410,6 @@ function isPattern(pattern: string): boolean {
   }
 }
 
-/** Undefined when the container has no such field. */
-export function fieldOf(container: Value, field: string): Value {
-  if (container instanceof CelObject || isMap(container)) return container.find(field);
-  throw new CelError('no such overload');
-}
-
 const optionalOfValue = (value: Value): CelOptional =>
   value === undefined ? CelOptional.NONE : new CelOptional(value);
 
@@ -469,13 +448,10 @@ function logicalCode(left: Code, right: Code, decisive: boolean): Code {
   };
 }
 
-/** Running out of steps, and bugs, end the evaluation whatever the other side says. */
-export const isSwallowable = (error: unknown): boolean => error instanceof CelError && error.constructor === CelError;
-
 function dispatch(overloads: readonly Overload[], codes: readonly Code[]): Code {
   return (evaluation) => {
     let cost = 1;
-    const args = new Array<Value>(codes.length);
+    const args: Value[] = [];
     for (let i = 0; i < codes.length; i++) {
       args[i] = codes[i]?.(evaluation);
       cost += traversalCost(args[i]);

@@ -1,5 +1,5 @@
 /** Macros: `has`, comprehensions over one or two variables, `cel.bind` and those of optional values. */
-import { fieldOf, isSwallowable, type Code, type Compiler, type Scope, type Typed } from './compiler.js';
+import { fieldOf, isSwallowable, type Builder, type Code, type Scope, type Typed } from './builder.js';
 import type { Evaluation } from './evaluation.js';
 import type { Expr } from './syntax.js';
 import { BOOL, DYN, ERROR, formatType, INT, listOf, mapOf, optionalOf, type CelType } from './types.js';
@@ -9,7 +9,7 @@ type Call = Expr & { kind: 'call' };
 type Quantifier = 'all' | 'exists' | 'exists_one';
 
 /** Undefined when the call is not a macro's. */
-export function buildMacro(compiler: Compiler, call: Call, scope: Scope | undefined): Typed | undefined {
+export function buildMacro(compiler: Builder, call: Call, scope: Scope | undefined): Typed | undefined {
   const { name, args, target } = call;
   if (target === undefined) return name === 'has' && args.length === 1 ? has(compiler, call, scope) : undefined;
   if (target.kind === 'ident' && target.name === 'cel' && name === 'bind' && args.length === 3) {
@@ -39,7 +39,7 @@ export function buildMacro(compiler: Compiler, call: Call, scope: Scope | undefi
   }
 }
 
-function has(compiler: Compiler, { args, at }: Call, scope: Scope | undefined): Typed {
+function has(compiler: Builder, { args, at }: Call, scope: Scope | undefined): Typed {
   const [arg] = args;
   if (arg?.kind !== 'select') return compiler.fail(arg?.at ?? at, 'invalid argument to has() macro');
   const operand = compiler.build(arg.operand, scope);
@@ -60,7 +60,7 @@ function declare(name: string, type: CelType, outer: Scope | undefined): Scope {
   return { name, type, slot: outer === undefined ? 0 : outer.slot + 1, outer };
 }
 
-function bind(compiler: Compiler, { args, at }: Call, scope: Scope | undefined): Typed {
+function bind(compiler: Builder, { args, at }: Call, scope: Scope | undefined): Typed {
   const [variable, init, body] = args;
   const name = nameOf(variable);
   if (name === undefined || !init || !body) {
@@ -85,7 +85,7 @@ interface Loop {
   readonly each: (evaluation: Evaluation, step: (item: Value) => boolean) => void;
 }
 
-function loop(compiler: Compiler, call: Call, outer: Scope | undefined, two: boolean): Loop | undefined {
+function loop(compiler: Builder, call: Call, outer: Scope | undefined, two: boolean): Loop | undefined {
   if (call.target === undefined) return undefined;
   const range = compiler.build(call.target, outer);
   const names = [nameOf(call.args[0]), two ? nameOf(call.args[1]) : ''];
@@ -121,24 +121,17 @@ function loop(compiler: Compiler, call: Call, outer: Scope | undefined, two: boo
   return { scope, itemType: single, keyType: types.key, each };
 }
 
-function rangeTypes(compiler: Compiler, expr: Expr, type: CelType): { isMap: boolean; key: CelType; item: CelType } {
-  switch (type.kind) {
-    case 'list':
-      return { isMap: false, key: INT, item: type.element };
-    case 'map':
-      return { isMap: true, key: type.key, item: type.value };
-    case 'dyn':
-    case 'param':
-      return { isMap: false, key: DYN, item: DYN };
-    default:
-      if (type.kind !== 'error') {
-        compiler.fail(
-          expr.at,
-          `expression of type '${formatType(type)}' cannot be range of a comprehension (must be list, map, or dynamic)`,
-        );
-      }
-      return { isMap: false, key: ERROR, item: ERROR };
+function rangeTypes(compiler: Builder, expr: Expr, type: CelType): { isMap: boolean; key: CelType; item: CelType } {
+  if (type.kind === 'list') return { isMap: false, key: INT, item: type.element };
+  if (type.kind === 'map') return { isMap: true, key: type.key, item: type.value };
+  if (type.kind === 'dyn' || type.kind === 'param') return { isMap: false, key: DYN, item: DYN };
+  if (type.kind !== 'error') {
+    compiler.fail(
+      expr.at,
+      `expression of type '${formatType(type)}' cannot be range of a comprehension (must be list, map, or dynamic)`,
+    );
   }
+  return { isMap: false, key: ERROR, item: ERROR };
 }
 
 const NOTHING: Typed = { type: ERROR, code: () => null };
@@ -148,13 +141,13 @@ function truth(value: Value): boolean {
   return value;
 }
 
-function predicate(compiler: Compiler, expr: Expr, scope: Scope): Code {
+function predicate(compiler: Builder, expr: Expr, scope: Scope): Code {
   const test = compiler.build(expr, scope);
   compiler.requireBool(expr, test);
   return (evaluation) => truth(test.code(evaluation));
 }
 
-function quantifier(compiler: Compiler, call: Call, outer: Scope | undefined, kind: Quantifier): Typed {
+function quantifier(compiler: Builder, call: Call, outer: Scope | undefined, kind: Quantifier): Typed {
   const over = loop(compiler, call, outer, call.args.length === 3);
   const body = call.args.at(-1);
   if (!over || !body) return NOTHING;
@@ -190,7 +183,7 @@ function quantifier(compiler: Compiler, call: Call, outer: Scope | undefined, ki
   return { type: BOOL, code };
 }
 
-function filter(compiler: Compiler, call: Call, outer: Scope | undefined): Typed {
+function filter(compiler: Builder, call: Call, outer: Scope | undefined): Typed {
   const over = loop(compiler, call, outer, false);
   const body = call.args[1];
   if (!over || !body) return NOTHING;
@@ -207,7 +200,7 @@ function filter(compiler: Compiler, call: Call, outer: Scope | undefined): Typed
 }
 
 /** `map(x, f)` and `map(x, test, f)`. */
-function map(compiler: Compiler, call: Call, outer: Scope | undefined): Typed {
+function map(compiler: Builder, call: Call, outer: Scope | undefined): Typed {
   const over = loop(compiler, call, outer, false);
   const body = call.args.at(-1);
   const condition = call.args.length === 3 ? call.args[1] : undefined;
@@ -215,7 +208,7 @@ function map(compiler: Compiler, call: Call, outer: Scope | undefined): Typed {
   return collect(compiler, over, condition, body);
 }
 
-function collect(compiler: Compiler, over: Loop, condition: Expr | undefined, body: Expr): Typed {
+function collect(compiler: Builder, over: Loop, condition: Expr | undefined, body: Expr): Typed {
   const test = condition === undefined ? undefined : predicate(compiler, condition, over.scope);
   const value = compiler.build(body, over.scope);
   const code: Code = (evaluation) => {
@@ -229,7 +222,7 @@ function collect(compiler: Compiler, over: Loop, condition: Expr | undefined, bo
   return { type: listOf(value.type), code };
 }
 
-function transform(compiler: Compiler, call: Call, outer: Scope | undefined, name: string): Typed {
+function transform(compiler: Builder, call: Call, outer: Scope | undefined, name: string): Typed {
   const over = loop(compiler, call, outer, true);
   const body = call.args.at(-1);
   const condition = call.args.length === 4 ? call.args[2] : undefined;
@@ -260,7 +253,7 @@ function addEntries(made: LiteralMap, entries: Value): void {
   }
 }
 
-function optionalMap(compiler: Compiler, call: Call, outer: Scope | undefined, flat: boolean): Typed {
+function optionalMap(compiler: Builder, call: Call, outer: Scope | undefined, flat: boolean): Typed {
   const [variable, body] = call.args;
   const name = nameOf(variable);
   if (name === undefined || !body || !call.target) {

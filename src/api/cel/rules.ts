@@ -2,7 +2,7 @@
  * Validation rules of custom resources (`x-kubernetes-validations`): compiled once per schema, evaluated for many objects.
  */
 import { compile, type EvaluationResult } from './environment.js';
-import { CostBudget } from './evaluation.js';
+import type { CostBudget } from './evaluation.js';
 import { parseExpression, type Expr } from './syntax.js';
 import { typeOfSchema, type StructuralSchema } from './schema-types.js';
 import { BOOL, optionalOf, STRING, type CelType } from './types.js';

@@ -70,7 +70,7 @@ let nextName = 0;
 /** @param isRoot The schema is a whole resource's: `apiVersion`, `kind`, `metadata.name` and `generateName` are there. */
 export function typeOfSchema(schema: StructuralSchema, isRoot = false): CelType {
   if (schema['x-kubernetes-int-or-string'] === true) return DYN;
-  switch (schema.type) {
+  switch (schema.type ?? '') {
     case 'object':
       return objectType(schema, isRoot || schema['x-kubernetes-embedded-resource'] === true);
     case 'array':

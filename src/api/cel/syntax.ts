@@ -157,7 +157,18 @@ function convert(node: ASTNode, source: string): Expr {
       return { kind: 'call', at, name: '!_', target: undefined, args: [convert(node.args, source)] };
     case '-_':
       return negation(at, convert(node.args, source));
-    default: {
+    case '==':
+    case '!=':
+    case 'in':
+    case '+':
+    case '-':
+    case '*':
+    case '/':
+    case '%':
+    case '<':
+    case '<=':
+    case '>':
+    case '>=': {
       const [left, right] = node.args;
       const mark = operatorAt(source, left.end, node.op);
       const name = OPERATORS[node.op] ?? node.op;

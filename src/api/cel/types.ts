@@ -94,45 +94,29 @@ export function splitTopLevel(text: string): string[] {
 
 /** The type as error texts show it. */
 export function formatType(type: CelType): string {
-  switch (type.kind) {
-    case 'list':
-      return `list(${formatType(type.element)})`;
-    case 'map':
-      return `map(${formatType(type.key)}, ${formatType(type.value)})`;
-    case 'optional':
-      return `optional_type(${formatType(type.element)})`;
-    case 'object':
-    case 'opaque':
-    case 'param':
-      return type.name;
-    case 'timestamp':
-      return 'google.protobuf.Timestamp';
-    case 'duration':
-      return 'google.protobuf.Duration';
-    case 'error':
-      return '!error!';
-    default:
-      return type.kind;
-  }
+  if (type.kind === 'list') return `list(${formatType(type.element)})`;
+  if (type.kind === 'map') return `map(${formatType(type.key)}, ${formatType(type.value)})`;
+  if (type.kind === 'optional') return `optional_type(${formatType(type.element)})`;
+  if (type.kind === 'object' || type.kind === 'opaque' || type.kind === 'param') return type.name;
+  return SHOWN[type.kind] ?? type.kind;
 }
+
+const SHOWN: Readonly<Record<string, string>> = {
+  timestamp: 'google.protobuf.Timestamp',
+  duration: 'google.protobuf.Duration',
+  error: '!error!',
+};
 
 /** Type parameters found so far. */
 export type Bindings = Map<string, CelType>;
 
 /** `type` with its parameters replaced; those without a binding are dyn. */
 export function substitute(type: CelType, bindings: Bindings): CelType {
-  switch (type.kind) {
-    case 'param':
-      return bindings.get(type.name) ?? DYN;
-    case 'list':
-      return { ...type, element: substitute(type.element, bindings) };
-    case 'optional':
-      return optionalOf(substitute(type.element, bindings));
-    case 'map':
-      return mapOf(substitute(type.key, bindings), substitute(type.value, bindings));
-    default:
-      return type;
-  }
+  if (type.kind === 'param') return bindings.get(type.name) ?? DYN;
+  if (type.kind === 'list') return { ...type, element: substitute(type.element, bindings) };
+  if (type.kind === 'optional') return optionalOf(substitute(type.element, bindings));
+  if (type.kind === 'map') return mapOf(substitute(type.key, bindings), substitute(type.value, bindings));
+  return type;
 }
 
 const NULLABLE = new Set(['timestamp', 'duration', 'object', 'opaque', 'optional', 'null']);
@@ -153,22 +137,17 @@ export function assignable(expected: CelType, actual: CelType, bindings: Binding
     return true;
   }
   if (actual.kind === 'null') return NULLABLE.has(expected.kind);
-  if (expected.kind !== actual.kind) return false;
-  switch (expected.kind) {
-    case 'list':
-      return assignable(expected.element, (actual as ListType).element, bindings);
-    case 'optional':
-      return assignable(expected.element, (actual as { element: CelType }).element, bindings);
-    case 'map': {
-      const { key, value } = actual as { key: CelType; value: CelType };
-      return assignable(expected.key, key, bindings) && assignable(expected.value, value, bindings);
-    }
-    case 'object':
-    case 'opaque':
-      return expected.name === (actual as { name: string }).name;
-    default:
-      return true;
+  if (expected.kind === 'list') return actual.kind === 'list' && assignable(expected.element, actual.element, bindings);
+  if (expected.kind === 'optional') {
+    return actual.kind === 'optional' && assignable(expected.element, actual.element, bindings);
   }
+  if (expected.kind === 'map') {
+    if (actual.kind !== 'map') return false;
+    return assignable(expected.key, actual.key, bindings) && assignable(expected.value, actual.value, bindings);
+  }
+  if (expected.kind === 'object') return actual.kind === 'object' && expected.name === actual.name;
+  if (expected.kind === 'opaque') return actual.kind === 'opaque' && expected.name === actual.name;
+  return expected.kind === actual.kind;
 }
 
 function widen(bindings: Bindings, name: string): true {

@@ -143,18 +143,11 @@ export const isMap = (value: Value): value is CelMap => value instanceof Literal
 
 /** Numbers that are equal are one key whatever their type. Undefined for what cannot be a key. */
 export function mapKey(key: Value): string | undefined {
-  switch (typeof key) {
-    case 'string':
-      return `s${key}`;
-    case 'boolean':
-      return `b${key}`;
-    case 'bigint':
-      return `n${key}`;
-    case 'number':
-      return Number.isInteger(key) ? `n${BigInt(key)}` : `n${key}`;
-    default:
-      return key instanceof CelUint ? `n${key.value}` : undefined;
-  }
+  if (typeof key === 'string') return `s${key}`;
+  if (typeof key === 'boolean') return `b${key}`;
+  if (typeof key === 'bigint') return `n${key}`;
+  if (typeof key === 'number') return Number.isInteger(key) ? `n${BigInt(key)}` : `n${key}`;
+  return key instanceof CelUint ? `n${key.value}` : undefined;
 }
 
 const isRecord = (raw: unknown): raw is Record<string, unknown> => typeof raw === 'object' && raw !== null;
@@ -187,43 +180,35 @@ function converterFor(type: CelType): Convert {
 /** The JSON value as a value of the declared type. What does not fit the type is given as it is. */
 export function fromJson(raw: unknown, type: CelType = DYN): Value {
   if (raw === null || raw === undefined) return null;
-  switch (type.kind) {
-    case 'double':
-      return raw;
-    case 'int':
-      return typeof raw === 'number' && Number.isInteger(raw) ? BigInt(raw) : fromAnyJson(raw);
-    case 'bytes':
-      return typeof raw === 'string' ? new Uint8Array(Buffer.from(raw, 'base64')) : fromAnyJson(raw);
-    case 'timestamp':
-      return typeof raw === 'string' ? (parseTimestamp(raw) ?? raw) : fromAnyJson(raw);
-    case 'duration':
-      return typeof raw === 'string' ? (parseDuration(raw) ?? raw) : fromAnyJson(raw);
-    case 'list':
-      return Array.isArray(raw) ? new CelList(raw, converterFor(type.element), type) : fromAnyJson(raw);
-    case 'map':
-      return isRecord(raw) && !Array.isArray(raw) && !isCelValue(raw)
-        ? new JsonMap(raw, converterFor(type.value))
-        : fromAnyJson(raw);
-    case 'object':
-      return isRecord(raw) && !Array.isArray(raw) && !isCelValue(raw) ? new CelObject(raw, type) : fromAnyJson(raw);
-    default:
-      return fromAnyJson(raw);
+  if (type.kind === 'double') return raw;
+  if (type.kind === 'int') return typeof raw === 'number' && Number.isInteger(raw) ? BigInt(raw) : fromAnyJson(raw);
+  if (typeof raw === 'string') return fromText(raw, type);
+  if (Array.isArray(raw)) {
+    return type.kind === 'list' ? new CelList(raw, converterFor(type.element), type) : fromAnyJson(raw);
   }
+  if (!isRecord(raw) || isCelValue(raw)) return fromAnyJson(raw);
+  if (type.kind === 'map') return new JsonMap(raw, converterFor(type.value));
+  return type.kind === 'object' ? new CelObject(raw, type) : fromAnyJson(raw);
 }
+
+/** Times, durations and bytes are strings in JSON. */
+function fromText(text: string, { kind }: CelType): Value {
+  if (kind === 'timestamp') return parseTimestamp(text) ?? text;
+  if (kind === 'duration') return parseDuration(text) ?? text;
+  return kind === 'bytes' ? new Uint8Array(Buffer.from(text, 'base64')) : text;
+}
+
+const PRIMITIVES: Readonly<Record<string, string>> = {
+  boolean: 'bool',
+  string: 'string',
+  bigint: 'int',
+  number: 'double',
+};
 
 /** CEL's name of the value's type. */
 export function typeNameOf(value: Value): string {
-  switch (typeof value) {
-    case 'boolean':
-      return 'bool';
-    case 'string':
-      return 'string';
-    case 'bigint':
-      return 'int';
-    case 'number':
-      return 'double';
-    default:
-  }
+  const primitive = PRIMITIVES[typeof value];
+  if (primitive !== undefined) return primitive;
   if (value === null || value === undefined) return 'null_type';
   if (value instanceof CelUint) return 'uint';
   if (value instanceof Uint8Array) return 'bytes';

@@ -2,7 +2,7 @@
 import type { Evaluation } from '../evaluation.js';
 import { compare, equal } from '../equality.js';
 import type { FunctionTable, Implementation } from '../functions.js';
-import { CelDuration, CelError, CelList, CelUint, type Value } from '../values.js';
+import { CelDuration, CelError, CelUint, type CelList, type Value } from '../values.js';
 import { int, noOverload } from './standard.js';
 
 function order(a: Value, b: Value): number {

@@ -17,8 +17,9 @@ import {
 } from '../values.js';
 import { formatDouble } from './standard.js';
 
-const chars = (text: string): string[] => [...text];
+const chars = (text: string): string[] => Array.from(text);
 const outOfRange = (index: bigint) => new CelError(`index out of range: ${index}`);
+// oxlint-disable-next-line no-control-regex -- all of ASCII
 const isAscii = (text: string) => /^[\u0000-\u007f]*$/.test(text);
 
 function charAt(text: string, index: bigint): string {
@@ -98,8 +99,9 @@ const ESCAPES: Readonly<Record<string, string>> = {
   '"': '\\"',
 };
 
-const quote = (text: string): string =>
-  `"${text.replace(/[\u0007\b\f\n\r\t\v\\"]/g, (char) => ESCAPES[char] ?? char)}"`;
+// oxlint-disable-next-line no-control-regex -- what is escaped
+const SPECIAL = /[\u0007\b\f\n\r\t\v\\"]/g;
+const quote = (text: string): string => `"${text.replace(SPECIAL, (char) => ESCAPES[char] ?? char)}"`;
 
 export const stringsLibrary: FunctionTable = {
   'string.charAt(int): string': ([a, index]) => charAt(a as string, index as bigint),
@@ -146,7 +148,7 @@ function format(template: string, args: CelList, evaluation: Evaluation): string
     evaluation.spend(text.length * 0.1);
     return text;
   });
-  if (/%$/.test(template.replace(/%%/g, ''))) throw new CelError('unexpected end of string');
+  if (template.replaceAll('%%', '').endsWith('%')) throw new CelError('unexpected end of string');
   return result;
 }
 
@@ -212,16 +214,9 @@ function whole(value: Value, clause: string): bigint {
 export function formatAny(value: Value, evaluation: Evaluation): string {
   evaluation.spend(1);
   if (value === null || value === undefined) return 'null';
-  switch (typeof value) {
-    case 'string':
-      return value;
-    case 'boolean':
-    case 'bigint':
-      return String(value);
-    case 'number':
-      return formatDouble(value);
-    default:
-  }
+  if (typeof value === 'string') return value;
+  if (typeof value === 'boolean' || typeof value === 'bigint') return String(value);
+  if (typeof value === 'number') return formatDouble(value);
   if (value instanceof CelUint) return String(value.value);
   if (value instanceof Uint8Array) return Buffer.from(value).toString();
   if (value instanceof CelTimestamp) return formatTimestamp(value);
