@@ -21,7 +21,7 @@ export const CLUSTERROLEBINDINGS = ref('clusterrolebindings', 'ClusterRoleBindin
 export const ROLEBINDINGS = ref('rolebindings', 'RoleBinding', true);
 
 /** While the annotation is not "false", what is missing of the object comes back. */
-export const AUTOUPDATE = `${RBAC_GROUP}/autoupdate`;
+export const AUTOUPDATE = 'rbac.authorization.kubernetes.io/autoupdate';
 
 const AUTHENTICATED = group('system:authenticated');
 
