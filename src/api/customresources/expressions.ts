@@ -151,7 +151,7 @@ class RuleRun {
   private broken(rule: ValidationRule, schema: Structural, path: string, detail: string): void {
     const below = rule.fieldPath ? pathBelow(path, rule.fieldPath) : path;
     const field = below === '' ? '<nil>' : below;
-    switch (rule.reason) {
+    switch (rule.reason ?? 'FieldValueInvalid') {
       case 'FieldValueForbidden':
         this.errors.push({ type: 'FieldValueForbidden', field, message: `Forbidden: ${detail}` });
         return;

@@ -47,23 +47,25 @@ function luhn(text: string): boolean {
   const digits = text.replace(/[^0-9]/g, '');
   if (!/^[0-9 -]{13,19}$/.test(text)) return false;
   let sum = 0;
-  [...digits].toReversed().forEach((char, index) => {
-    const digit = Number(char) * (index % 2 === 1 ? 2 : 1);
-    sum += digit > 9 ? digit - 9 : digit;
-  });
+  Array.from(digits)
+    .toReversed()
+    .forEach((char, index) => {
+      const digit = Number(char) * (index % 2 === 1 ? 2 : 1);
+      sum += digit > 9 ? digit - 9 : digit;
+    });
   return sum % 10 === 0;
 }
 
 const isbn10: Check = (text) => {
   const digits = text.replace(/[\s-]/g, '');
   if (!/^\d{9}[\dX]$/.test(digits)) return false;
-  const sum = [...digits].reduce((total, char, i) => total + (char === 'X' ? 10 : Number(char)) * (10 - i), 0);
+  const sum = Array.from(digits).reduce((total, char, i) => total + (char === 'X' ? 10 : Number(char)) * (10 - i), 0);
   return sum % 11 === 0;
 };
 const isbn13: Check = (text) => {
   const digits = text.replace(/[\s-]/g, '');
   if (!/^\d{13}$/.test(digits)) return false;
-  return [...digits].reduce((total, char, i) => total + Number(char) * (i % 2 === 1 ? 3 : 1), 0) % 10 === 0;
+  return Array.from(digits).reduce((total, char, i) => total + Number(char) * (i % 2 === 1 ? 3 : 1), 0) % 10 === 0;
 };
 
 /** By name without dashes. */

@@ -8,17 +8,10 @@ export function goNumber(value: number): string {
 
 /** A value behind `Invalid value: ` (`%#v` for lists and maps). */
 export function goValue(value: unknown): string {
-  switch (typeof value) {
-    case 'string':
-      return JSON.stringify(value);
-    case 'number':
-      return goNumber(value);
-    case 'boolean':
-      return String(value);
-    default:
-  }
-  if (value === null || value === undefined) return '"null"';
-  return goLiteral(value);
+  if (typeof value === 'string') return JSON.stringify(value);
+  if (typeof value === 'number') return goNumber(value);
+  if (typeof value === 'boolean') return String(value);
+  return value === null || value === undefined ? '"null"' : goLiteral(value);
 }
 
 function goLiteral(value: unknown): string {

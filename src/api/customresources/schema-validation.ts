@@ -180,14 +180,8 @@ function checkStructure(errors: FieldErrors, schema: JSONSchemaProps, path: stri
 }
 
 function emptyTypeText(place: Place['place']): string {
-  switch (place) {
-    case 'root':
-      return 'must not be empty at the root';
-    case 'items':
-      return 'must not be empty for specified array items';
-    default:
-      return 'must not be empty for specified object fields';
-  }
+  if (place === 'root') return 'must not be empty at the root';
+  return `must not be empty for specified ${place === 'items' ? 'array items' : 'object fields'}`;
 }
 
 function checkValueRules(errors: FieldErrors, schema: JSONSchemaProps, path: string): void {

@@ -98,7 +98,7 @@ const goText = (value: unknown) => (typeof value === 'number' ? goNumber(value) 
 function checkString(findings: Findings, value: string, raw: JSONSchemaProps, path: string): void {
   const { maxLength, minLength, pattern, format } = raw;
   // Go counts runes.
-  const length = maxLength === undefined && minLength === undefined ? 0 : [...value].length;
+  const length = maxLength === undefined && minLength === undefined ? 0 : Array.from(value).length;
   if (maxLength !== undefined && length > maxLength) {
     findings.add('FieldValueTooLong', path, `Too long: may not be more than ${maxLength} bytes`);
   }

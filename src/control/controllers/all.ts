@@ -83,9 +83,9 @@ export function createControllers(environment: ControllerEnvironment, options: C
   };
 }
 
-function builtIn({ deletableResources, customResources }: ControllersOptions): readonly ResourceRef[] {
-  const custom = new Set(customResources?.().map(groupResourceOf));
-  return deletableResources().filter((resource) => !custom.has(groupResourceOf(resource)));
+function builtIn(options: ControllersOptions): readonly ResourceRef[] {
+  const custom = new Set(options.customResources?.().map(groupResourceOf));
+  return options.deletableResources().filter((resource) => !custom.has(groupResourceOf(resource)));
 }
 
 function assemble(environment: ControllerEnvironment, options: ControllersOptions): ServiceGroup {

@@ -18,7 +18,7 @@ class RegisteredKinds {
 
   reset(objects: readonly KubeObject[]): void {
     const present = new Set(objects.map(({ metadata }) => metadata.name ?? ''));
-    for (const name of [...this.registered.keys()]) if (!present.has(name)) this.remove(name, []);
+    for (const name of this.registered.keys()) if (!present.has(name)) this.remove(name, []);
     for (const object of objects) this.add(object);
   }
 

@@ -95,7 +95,11 @@ export function watchObjects(
 function remoteWatch(
   remote: RemoteConversion,
   convert: Convert | undefined,
-  to: { initial(objects: readonly KubeObject[]): void; deliver(event: StoreEvent): void; sink: WatchSink },
+  to: {
+    readonly initial: (objects: readonly KubeObject[]) => void;
+    readonly deliver: (event: StoreEvent) => void;
+    readonly sink: WatchSink;
+  },
 ): ConvertedWatch {
   if (convert === undefined) throw internalError(new Error('this server asks no conversion webhooks'));
   return new ConvertedWatch(remote, convert, {

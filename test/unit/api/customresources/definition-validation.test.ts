@@ -1,5 +1,8 @@
 import assert from 'node:assert/strict';
-import { validateDefinition, validateDefinitionUpdate } from '../../../../src/api/customresources/definition-validation.js';
+import {
+  validateDefinition,
+  validateDefinitionUpdate,
+} from '../../../../src/api/customresources/definition-validation.js';
 import { withStatus } from '../../../../src/api/customresources/status.js';
 import type { CustomResourceDefinition, JSONSchemaProps } from '../../../../src/api/types/apiextensions-v1.js';
 import { FieldErrors } from '../../../../src/api/validation/field-errors.js';
@@ -52,15 +55,31 @@ describe('validation of CustomResourceDefinitions', () => {
   });
 
   const schemas: readonly [string, JSONSchemaProps, string][] = [
-    ['a field without a type', inSpec({ properties: {} }), `${AT}.properties[spec].type: Required value: must not be empty for specified object fields`],
-    ['an array without items', inSpec({ type: 'array' }), `${AT}.properties[spec].items: Required value: must be specified`],
+    [
+      'a field without a type',
+      inSpec({ properties: {} }),
+      `${AT}.properties[spec].type: Required value: must not be empty for specified object fields`,
+    ],
+    [
+      'an array without items',
+      inSpec({ type: 'array' }),
+      `${AT}.properties[spec].items: Required value: must be specified`,
+    ],
     [
       'properties beside additionalProperties',
       inSpec({ type: 'object', properties: { a: { type: 'string' } }, additionalProperties: { type: 'string' } }),
       `${AT}.properties[spec].additionalProperties: Forbidden: additionalProperties and properties are mutual exclusive`,
     ],
-    ['unique items', inSpec({ type: 'array', items: { type: 'string' }, uniqueItems: true }), `${AT}.properties[spec].uniqueItems: Forbidden: uniqueItems cannot be set to true since the runtime complexity becomes quadratic`],
-    ['a type in an alternative', inSpec({ type: 'object', anyOf: [{ type: 'object' }] }), `${AT}.properties[spec].anyOf[0].type: Forbidden: must be empty to be structural`],
+    [
+      'unique items',
+      inSpec({ type: 'array', items: { type: 'string' }, uniqueItems: true }),
+      `${AT}.properties[spec].uniqueItems: Forbidden: uniqueItems cannot be set to true since the runtime complexity becomes quadratic`,
+    ],
+    [
+      'a type in an alternative',
+      inSpec({ type: 'object', anyOf: [{ type: 'object' }] }),
+      `${AT}.properties[spec].anyOf[0].type: Forbidden: must be empty to be structural`,
+    ],
     [
       'a field that only an alternative knows',
       inSpec({ type: 'object', allOf: [{ properties: { a: { minimum: 1 } } }] }),
@@ -71,11 +90,40 @@ describe('validation of CustomResourceDefinitions', () => {
       { type: 'object', properties: { metadata: { type: 'object', properties: { labels: { type: 'object' } } } } },
       `${AT}.properties[metadata]: Forbidden: must not specify anything other than name and generateName, but metadata is implicitly specified`,
     ],
-    ['a default of another type', inSpec({ type: 'integer', default: 'x' }), `${AT}.properties[spec].default: Invalid value: "string": ${AT}.properties[spec].default in body must be of type integer: "string"`],
-    ['a default with unknown fields', inSpec({ type: 'object', default: { x: 1 } }), `${AT}.properties[spec].default: Invalid value: {"x":1}: must not have unknown fields`],
-    ['a rule that does not compile', inSpec({ type: 'object', properties: { a: { type: 'string' } }, 'x-kubernetes-validations': [{ rule: 'self.b == 1' }] }), 'undefined field'],
-    ['list keys that need not be there', inSpec({ type: 'array', 'x-kubernetes-list-type': 'map', 'x-kubernetes-list-map-keys': ['a'], items: { type: 'object', properties: { a: { type: 'string' } } } }), `${AT}.properties[spec].items.properties[a].default: Required value: this property is in x-kubernetes-list-map-keys, so it must have a default or be a required property`],
-    ['a pattern that is none', inSpec({ type: 'string', pattern: '(' }), `${AT}.properties[spec].pattern: Invalid value: "(": must be a valid regular expression, but isn't: `],
+    [
+      'a default of another type',
+      inSpec({ type: 'integer', default: 'x' }),
+      `${AT}.properties[spec].default: Invalid value: "string": ${AT}.properties[spec].default in body must be of type integer: "string"`,
+    ],
+    [
+      'a default with unknown fields',
+      inSpec({ type: 'object', default: { x: 1 } }),
+      `${AT}.properties[spec].default: Invalid value: {"x":1}: must not have unknown fields`,
+    ],
+    [
+      'a rule that does not compile',
+      inSpec({
+        type: 'object',
+        properties: { a: { type: 'string' } },
+        'x-kubernetes-validations': [{ rule: 'self.b == 1' }],
+      }),
+      'undefined field',
+    ],
+    [
+      'list keys that need not be there',
+      inSpec({
+        type: 'array',
+        'x-kubernetes-list-type': 'map',
+        'x-kubernetes-list-map-keys': ['a'],
+        items: { type: 'object', properties: { a: { type: 'string' } } },
+      }),
+      `${AT}.properties[spec].items.properties[a].default: Required value: this property is in x-kubernetes-list-map-keys, so it must have a default or be a required property`,
+    ],
+    [
+      'a pattern that is none',
+      inSpec({ type: 'string', pattern: '(' }),
+      `${AT}.properties[spec].pattern: Invalid value: "(": must be a valid regular expression, but isn't: `,
+    ],
   ];
   for (const [name, schema, expected] of schemas) {
     it(`refuses ${name}`, () => {
@@ -148,12 +196,18 @@ describe('the status of CustomResourceDefinitions', () => {
 
   it('refuses names that others of the group hold', () => {
     const first = withStatus(definition({ type: 'object' }), [], 0);
-    const second = definition({ type: 'object' }, { names: { plural: 'bars', singular: 'bar', kind: 'Foo', listKind: 'BarList' } });
+    const second = definition(
+      { type: 'object' },
+      { names: { plural: 'bars', singular: 'bar', kind: 'Foo', listKind: 'BarList' } },
+    );
     second.metadata.name = 'bars.example.com';
     const { status } = withStatus(second, [first], 0);
     assert.deepEqual(
       status?.conditions?.map(({ type, status: is, reason, message }) => `${type}=${is} ${reason}: ${message}`),
-      ['NamesAccepted=False KindConflict: "Foo" is already in use', 'Established=False NotAccepted: not all names are accepted'],
+      [
+        'NamesAccepted=False KindConflict: "Foo" is already in use',
+        'Established=False NotAccepted: not all names are accepted',
+      ],
     );
   });
 });
