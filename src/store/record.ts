@@ -8,11 +8,14 @@
  */
 import type { KubeObject } from '../api/object.js';
 import type { Revision } from './object-store.js';
+import { freezeObject } from './frozen-object.js';
 import { seal, unseal } from './log-entry.js';
 import { NO_STAMP, type Stamp } from './stamp.js';
 import { appendWrites } from './crdt/document.js';
 import type { KindPolicy } from './kind-policy.js';
 import { toShape } from './crdt/shape.js';
+
+export { deepFreeze } from './frozen-object.js';
 
 /** Writes kept as values before they are appended to the document. */
 export const MAX_PENDING = 8;
@@ -175,15 +178,6 @@ export function deepEqual(a: unknown, b: unknown): boolean {
   return true;
 }
 
-/** Freezes a JSON value deeply and returns it; already frozen branches are not entered. */
-export function deepFreeze<T>(value: T): T {
-  if (typeof value === 'object' && value !== null && !Object.isFrozen(value)) {
-    Object.freeze(value);
-    for (const key in value) deepFreeze(value[key]);
-  }
-  return value;
-}
-
 /** The record's form on disk and on the wire. */
 export function encodeRecord(record: ObjectRecord): Uint8Array {
   const { value, pending, document, ...rest } = record;
@@ -203,10 +197,10 @@ export function decodeRecord(bytes: Uint8Array): ObjectRecord {
     document?: Uint8Array;
     pending: [Stamp, string?][];
   };
-  const value = raw.value === undefined ? undefined : deepFreeze(JSON.parse(raw.value) as KubeObject);
+  const value = raw.value === undefined ? undefined : freezeObject(JSON.parse(raw.value) as KubeObject);
   const pending = raw.pending.map(([stamp, text]) => ({
     stamp,
-    value: text === undefined ? (value as KubeObject) : deepFreeze(JSON.parse(text) as KubeObject),
+    value: text === undefined ? (value as KubeObject) : freezeObject(JSON.parse(text) as KubeObject),
   }));
   // A copy: what msgpack returns is a view on the whole message, which would keep all of it in memory.
   const document = raw.document ? new Uint8Array(raw.document) : undefined;

@@ -5,7 +5,7 @@
 import type { KubeObject } from '../api/object.js';
 import type { EntryChange } from './log-entry.js';
 import { keyString, parseKey, type ObjectKey, type Revision, type WriteTransaction } from './object-store.js';
-import { deepFreeze } from './record.js';
+import { freezeObject } from './frozen-object.js';
 import { withRevision } from './object-table.js';
 
 export interface HeadReader {
@@ -114,7 +114,7 @@ export class Transaction implements WriteTransaction {
 
   put(key: ObjectKey, object: KubeObject): KubeObject {
     const revision = this.nextRevision++;
-    const stored = deepFreeze({ ...object, metadata: { ...object.metadata, resourceVersion: String(revision) } });
+    const stored = freezeObject({ ...object, metadata: { ...object.metadata, resourceVersion: String(revision) } });
     const name = keyString(key);
     this.own.set(name, stored, revision);
     this.writes.push({ revision, change: { op: 'put', key: name, value: JSON.stringify(stored) }, object: stored });

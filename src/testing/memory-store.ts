@@ -18,7 +18,7 @@ import {
   type WriteReply,
   type WriteTransaction,
 } from '../store/object-store.js';
-import { deepFreeze } from './memory-client.js';
+import { freezeObject } from '../store/frozen-object.js';
 
 interface Subscription {
   readonly bucket: string;
@@ -76,7 +76,7 @@ class MemoryTransaction implements WriteTransaction {
   put(key: ObjectKey, object: KubeObject): KubeObject {
     const previous = this.store.get(key);
     const revision = this.nextRevision++;
-    const stored = deepFreeze({ ...object, metadata: { ...object.metadata, resourceVersion: String(revision) } });
+    const stored = freezeObject({ ...object, metadata: { ...object.metadata, resourceVersion: String(revision) } });
     this.replace(key, stored, previous);
     this.events.push({ type: previous ? 'MODIFIED' : 'ADDED', key, object: stored, previous, revision });
     return stored;
@@ -86,7 +86,7 @@ class MemoryTransaction implements WriteTransaction {
     const previous = this.store.get(key);
     if (previous === undefined) return undefined;
     const revision = this.nextRevision++;
-    const last = deepFreeze({ ...previous, metadata: { ...previous.metadata, resourceVersion: String(revision) } });
+    const last = freezeObject({ ...previous, metadata: { ...previous.metadata, resourceVersion: String(revision) } });
     this.replace(key, undefined, previous);
     this.events.push({ type: 'DELETED', key, object: last, previous, revision });
     return last;

@@ -30,13 +30,19 @@ export function nodeOf(
 ): FieldSet | undefined {
   const names = children === undefined ? [] : Object.keys(children);
   if (names.length === 0 || children === undefined) return member ? EMPTY_SET : undefined;
-  if (names.length > 1) names.sort();
+  if (names.length > 1 && !isSorted(names)) names.sort();
+  else if (!member) return children;
   const node: Building = member ? { [SELF]: EMPTY_SET } : {};
   for (const name of names) node[name] = children[name] as FieldSet;
   return node;
 }
 
-/** `keep` tells for two nodes (the second may be absent) whether the element stays and which children do. */
+function isSorted(names: readonly string[]): boolean {
+  for (let i = 1; i < names.length; i++) if ((names[i - 1] as string) > (names[i] as string)) return false;
+  return true;
+}
+
+/** The node with some children replaced, or gone where undefined. */
 function rebuilt(node: FieldSet, member: boolean, changed: ReadonlyMap<string, FieldSet | undefined>) {
   const children: Building = {};
   for (const name in node) {

@@ -94,12 +94,15 @@ function mergeLists(type: KeyedListType | SetType, live: readonly unknown[], con
   return out;
 }
 
-/** The value without the paths in `set`. Undefined when nothing is left of a list or map that had something. */
-export function removePaths(type: OwnedType, value: unknown, set: FieldSet): unknown {
+/** What is left of a list or map that had something and has nothing now: a null in its place, or nothing at all. */
+export type Remains = 'null' | 'nothing';
+
+/** The value without the paths in `set`. Null when nothing is left of a list or map that had something. */
+export function removePaths(type: OwnedType, value: unknown, set: FieldSet, remains: Remains): unknown {
   const known = resolved(type, value);
   if (known.kind === 'struct' || known.kind === 'map') {
     if (!isMap(value) || Object.keys(value).length === 0) return value;
-    return removeFields(known, value, set);
+    return removeFields(known, value, set, remains);
   }
   if (known.kind === 'leaf' || !Array.isArray(value) || value.length === 0) return value;
   const kept: unknown[] = [];
@@ -107,23 +110,27 @@ export function removePaths(type: OwnedType, value: unknown, set: FieldSet): unk
     const element = itemElement(known, item);
     if (hasElement(set, element)) continue;
     const inner = set[element];
-    kept.push(inner === undefined ? item : (removePaths(known.items, item, inner) ?? {}));
+    kept.push(inner === undefined ? item : (removePaths(known.items, item, inner, remains) ?? {}));
   }
-  return kept.length === 0 ? undefined : kept;
+  return kept.length === 0 ? null : kept;
 }
 
-function removeFields(type: Extract<OwnedType, { kind: 'struct' | 'map' }>, value: JsonMap, set: FieldSet): unknown {
+function removeFields(
+  type: Extract<OwnedType, { kind: 'struct' | 'map' }>,
+  value: JsonMap,
+  set: FieldSet,
+  remains: Remains,
+): unknown {
   const kept: Record<string, unknown> = {};
-  let count = 0;
+  let isHollow = true;
   for (const name of Object.keys(value)) {
     const element = fieldElement(name);
     if (hasElement(set, element)) continue;
+    isHollow = false;
     const inner = set[element];
     const of = childType(type, name);
-    const left = inner === undefined || of === undefined ? value[name] : removePaths(of, value[name], inner);
-    if (left === undefined) continue;
-    count++;
-    put(kept, name, left);
+    const left = inner === undefined || of === undefined ? value[name] : removePaths(of, value[name], inner, remains);
+    if (left !== null || value[name] === null || remains === 'null') put(kept, name, left);
   }
-  return count === 0 ? undefined : kept;
+  return isHollow ? null : kept;
 }

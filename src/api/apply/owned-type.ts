@@ -3,7 +3,7 @@
  * schema nodes when a kind is first written, and shared.
  */
 import type { AnyNode, FieldNode, ListNode, ObjectNode, ScalarType, SchemaNode } from '../schema/schema.js';
-import { fieldElement, keyElement, valueElement } from './path-element.js';
+import { fieldElement, keyPrefixes, valueElement } from './path-element.js';
 
 /** Owned as one value. `of` is what may stand there. */
 export interface LeafType {
@@ -37,6 +37,8 @@ export interface KeyedListType {
   readonly kind: 'keyed';
   /** Sorted. */
   readonly keys: readonly string[];
+  /** What stands before each key's value in a path element. */
+  readonly prefixes: readonly string[];
   readonly defaults: readonly unknown[];
   readonly items: OwnedType;
 }
@@ -117,7 +119,7 @@ function listTypeOf({ items }: ListNode, listType: ListNode['listType'], keys: r
   if (listType !== 'map' || items.kind !== 'object' || keys.length === 0) return LIST_LEAF;
   const sorted = keys.toSorted();
   const defaults = sorted.map((key) => items.fields.get(key)?.default);
-  return { kind: 'keyed', keys: sorted, defaults, items: typeOfNode(items) };
+  return { kind: 'keyed', keys: sorted, prefixes: keyPrefixes(sorted), defaults, items: typeOfNode(items) };
 }
 
 const anyType = ({ deduced }: AnyNode): OwnedType => (deduced === true ? DEDUCED : ANY_LEAF);
@@ -179,7 +181,9 @@ export function itemElement(type: KeyedListType | SetType, item: unknown): strin
   }
   if (item === null) throw new ItemError('associative list with keys may not have a null element');
   if (!isMap(item)) throw new ItemError('associative list with keys may not have non-map elements');
-  const values = type.keys.map((key, i) => {
+  let element = '';
+  for (let i = 0; i < type.keys.length; i++) {
+    const key = type.keys[i] as string;
     const value = item[key] ?? type.defaults[i];
     if (value === undefined) {
       throw new ItemError(
@@ -187,7 +191,7 @@ export function itemElement(type: KeyedListType | SetType, item: unknown): strin
           "(and doesn't have default value)",
       );
     }
-    return value;
-  });
-  return keyElement(type.keys, values);
+    element += type.prefixes[i] + JSON.stringify(value);
+  }
+  return `${element}}`;
 }

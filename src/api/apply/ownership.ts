@@ -218,7 +218,7 @@ function prune<T extends object>(
   const at = (object: T, from: string, to: string) => (from === to ? object : versions.convert(object, from, to));
   const whole = at(merged, by.apiVersion, lastVersion);
   const lastSet = withNamedFields(type, setOf(last));
-  let pruned = (removePaths(type, whole, lastSet) ?? {}) as T;
+  let pruned = (removePaths(type, whole, lastSet, 'null') ?? {}) as T;
   const owned = new Map<string, FieldSet>();
   for (const entry of managers) {
     const apiVersion = entry.apiVersion ?? '';
@@ -234,12 +234,12 @@ function prune<T extends object>(
     const left = withNamedFields(of, presentFields(of, at(pruned, lastVersion, version)));
     const present = withNamedFields(of, presentFields(of, all));
     const gone = difference(present, union(left, withNamedFields(of, set)));
-    pruned = at((removePaths(of, all, gone) ?? {}) as T, version, lastVersion);
+    pruned = at((removePaths(of, all, gone, 'null') ?? {}) as T, version, lastVersion);
   }
   const present = withNamedFields(type, presentFields(type, whole));
   const left = withNamedFields(type, presentFields(type, pruned));
   const gone = intersection(difference(present, left), lastSet);
-  return at((removePaths(type, whole, gone) ?? {}) as T, lastVersion, by.apiVersion);
+  return at((removePaths(type, whole, gone, 'nothing') ?? {}) as T, lastVersion, by.apiVersion);
 }
 
 /** The paths of a configuration that are still as it says in `live`: what client-side apply may be taken to own. */

@@ -4,14 +4,9 @@ import { EMPTY_SET, nodeOf, type FieldSet } from './field-set.js';
 export const fieldElement = (name: string): string => `f:${name}`;
 export const valueElement = (value: unknown): string => `v:${JSON.stringify(value)}`;
 
-/** The item of an associative list. `keys` must be sorted. */
-export function keyElement(keys: readonly string[], values: readonly unknown[]): string {
-  let text = 'k:{';
-  keys.forEach((key, i) => {
-    text += `${i === 0 ? '' : ','}${JSON.stringify(key)}:${JSON.stringify(values[i])}`;
-  });
-  return `${text}}`;
-}
+/** What comes before each value in the element of an associative list's item. `keys` must be sorted. */
+export const keyPrefixes = (keys: readonly string[]): readonly string[] =>
+  keys.map((key, i) => `${i === 0 ? 'k:{' : ','}${JSON.stringify(key)}:`);
 
 const MAX_DEPTH = 200;
 
@@ -38,10 +33,9 @@ function canonicalElement(text: string): string | undefined {
       const key = parsed(rest);
       if (!isRecord(key)) throw new FieldsV1Error(`expected a JSON object as key, got ${rest}`);
       const names = Object.keys(key).toSorted();
-      return keyElement(
-        names,
-        names.map((name) => key[name]),
-      );
+      return `${keyPrefixes(names)
+        .map((prefix, i) => `${prefix}${JSON.stringify(key[names[i] ?? ''])}`)
+        .join('')}${names.length === 0 ? 'k:{' : ''}}`;
     }
     case undefined:
     default:

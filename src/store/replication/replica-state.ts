@@ -8,7 +8,8 @@ import { frameEnd, type Entry, type Frame, type LoggedReply, type Position } fro
 import { parseKey, type Revision } from '../object-store.js';
 import type { KubeObject } from '../../api/object.js';
 import { ObjectTable, withRevision } from '../object-table.js';
-import { afterDelete, afterPut, decodeRecord, deepFreeze, type ObjectRecord } from '../record.js';
+import { freezeObject } from '../frozen-object.js';
+import { afterDelete, afterPut, decodeRecord, type ObjectRecord } from '../record.js';
 import { stampMs, type Stamp, type StampClock } from '../stamp.js';
 import type { KindPolicies } from '../kind-policy.js';
 import { FrameLog } from './frame-log.js';
@@ -218,7 +219,7 @@ export class ReplicaState {
       case 'put':
         return {
           key: entry.key,
-          object: this.own.get(entry.revision) ?? deepFreeze(JSON.parse(entry.value) as KubeObject),
+          object: this.own.get(entry.revision) ?? freezeObject(JSON.parse(entry.value) as KubeObject),
         };
       case 'delete':
         return { key: entry.key, object: undefined };
@@ -282,7 +283,7 @@ export class ReplicaState {
       }
       case 'put': {
         const before = fresh.get(entry.key) ?? this.table.record(entry.key);
-        const value = this.own.get(entry.revision) ?? deepFreeze(JSON.parse(entry.value) as KubeObject);
+        const value = this.own.get(entry.revision) ?? freezeObject(JSON.parse(entry.value) as KubeObject);
         this.own.delete(entry.revision);
         return afterPut(before, entry.key, value, entry.revision, entry.stamp, this.policyOf(entry.key));
       }
@@ -360,7 +361,7 @@ export class ReplicaState {
 function atRevision(record: ObjectRecord, revision: Revision): { readonly value: KubeObject | undefined } {
   if (!record.value) return { value: undefined };
   return {
-    value: deepFreeze({
+    value: freezeObject({
       ...record.value,
       metadata: { ...record.value.metadata, resourceVersion: String(revision) },
     }),

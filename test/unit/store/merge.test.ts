@@ -167,6 +167,26 @@ for (const policy of [DOCUMENT, REGISTER]) {
       assert.deepEqual(value?.data, { a: '3' });
     });
 
+    it('does not count a change of owners as one of the metadata, and unites owners', () => {
+      const owner = (manager: string, time: string, ...fields: string[]) => ({
+        manager,
+        operation: 'Update',
+        apiVersion: 'v1',
+        time,
+        fieldsV1: Object.fromEntries(fields.map((field) => [field, {}])),
+      });
+      const a = base().change(2, (object) => (object.metadata.managedFields = [owner('x', '1', 'f:a')]));
+      const b = a.fork('b').change(5, (object) => (object.metadata.labels = { l: '1' }));
+      a.change(9, (object) => {
+        object.status = { phase: 'B' };
+        object.metadata.managedFields = [owner('x', '2', 'f:b'), owner('y', '3', 'f:c')];
+      });
+      const { value } = merge(a, b);
+      assert.deepEqual(value?.metadata.labels, { l: '1' });
+      assert.deepEqual(value?.status, { phase: 'B' });
+      assert.deepEqual(value?.metadata.managedFields, [owner('x', '2', 'f:a', 'f:b'), owner('y', '3', 'f:c')]);
+    });
+
     it('goes on with a deletion that one side began', () => {
       const a = base();
       const b = a.fork('b').change(6, (object) => (object.metadata.deletionTimestamp = '2026-01-01T00:00:00Z'));
