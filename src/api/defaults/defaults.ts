@@ -2,6 +2,7 @@
 import type { KubeObject } from '../object.js';
 import type { KindInfo, ResourceInfo } from '../schema/registry.js';
 import * as cluster from './cluster.js';
+import { defaultFlowSchema, defaultPriorityLevel } from './flowcontrol.js';
 import { defaultPod } from './pod.js';
 import { defaultEndpoints, defaultEndpointSlice, defaultService } from './service.js';
 import * as workloads from './workloads.js';
@@ -37,6 +38,8 @@ const DEFAULTERS: Readonly<Record<string, Defaulter>> = {
   'admissionregistration.k8s.io/ValidatingAdmissionPolicyBinding': of(cluster.defaultAdmissionPolicyBinding),
   'apiextensions.k8s.io/CustomResourceDefinition': of(cluster.defaultCustomResourceDefinition),
   'apiregistration.k8s.io/APIService': of(cluster.defaultApiService),
+  'flowcontrol.apiserver.k8s.io/FlowSchema': of(defaultFlowSchema),
+  'flowcontrol.apiserver.k8s.io/PriorityLevelConfiguration': of(defaultPriorityLevel),
   'networking.k8s.io/Ingress': of(cluster.defaultIngress),
   'networking.k8s.io/NetworkPolicy': of(cluster.defaultNetworkPolicy),
   'rbac.authorization.k8s.io/ClusterRoleBinding': of(cluster.defaultRoleBinding),

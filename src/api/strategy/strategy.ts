@@ -5,6 +5,7 @@
 import type { KubeObject } from '../object.js';
 import type { ResourceInfo } from '../schema/registry.js';
 import type { Pod, Service } from '../types/core-v1.js';
+import type { APIService } from '../types/apiregistration-v1.js';
 import type { Job } from '../types/batch-v1.js';
 import { semanticEqual } from './equality.js';
 import { qosClassOf } from './qos.js';
@@ -47,21 +48,28 @@ const WITH_GENERATION = new Set([
 /** Nodes register themselves with their status; everything else starts without one. */
 const STATUS_KEPT_ON_CREATE = new Set(['/Node']);
 
-/** Kinds that always show a status, if only an empty one. */
-const EMPTY_STATUS = new Set([
-  '/ReplicationController',
-  '/ResourceQuota',
-  'apps/Deployment',
-  'apps/ReplicaSet',
-  'apps/StatefulSet',
-  'apps/DaemonSet',
-  'autoscaling/HorizontalPodAutoscaler',
-  'batch/Job',
-  'batch/CronJob',
-  'certificates.k8s.io/CertificateSigningRequest',
-  'networking.k8s.io/Ingress',
-  'policy/PodDisruptionBudget',
-]);
+/** The status that objects of a kind begin with: what Go writes for an empty one. Kinds that are not here begin with none. */
+const FIRST_STATUS: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
+  '/ReplicationController': { replicas: 0 },
+  '/ResourceQuota': {},
+  '/Namespace': { phase: 'Active' },
+  '/PersistentVolume': { phase: 'Pending' },
+  '/PersistentVolumeClaim': { phase: 'Pending' },
+  '/Service': { loadBalancer: {} },
+  'admissionregistration.k8s.io/ValidatingAdmissionPolicy': {},
+  'apps/Deployment': {},
+  'apps/ReplicaSet': { replicas: 0 },
+  'apps/StatefulSet': { replicas: 0, availableReplicas: 0 },
+  'apps/DaemonSet': { currentNumberScheduled: 0, numberMisscheduled: 0, desiredNumberScheduled: 0, numberReady: 0 },
+  'batch/Job': {},
+  'batch/CronJob': {},
+  'certificates.k8s.io/CertificateSigningRequest': {},
+  'flowcontrol.apiserver.k8s.io/FlowSchema': {},
+  'flowcontrol.apiserver.k8s.io/PriorityLevelConfiguration': {},
+  'networking.k8s.io/Ingress': { loadBalancer: {} },
+  'policy/PodDisruptionBudget': { disruptionsAllowed: 0, currentHealthy: 0, desiredHealthy: 0, expectedPods: 0 },
+  'storage.k8s.io/VolumeAttachment': { attached: false },
+};
 
 /** Upstream cuts the prefix of generated names so that the whole fits a label. */
 const MAX_GENERATED_PREFIX = 58;
@@ -77,7 +85,7 @@ export const timestamp = (ms: number): string => `${new Date(ms).toISOString().s
 export const generatedName = (prefix: string, suffix: string): string =>
   `${prefix.slice(0, MAX_GENERATED_PREFIX)}${suffix}`;
 
-function initialStatus(info: ResourceInfo, object: KubeObject): unknown {
+function initialStatus(info: ResourceInfo, object: KubeObject, nowMs: number): unknown {
   switch (keyOf(info)) {
     case '/Pod': {
       const { spec } = object as Pod;
@@ -99,18 +107,29 @@ function initialStatus(info: ResourceInfo, object: KubeObject): unknown {
           : {}),
       };
     }
-    case '/Namespace':
-      return { phase: 'Active' };
-    case '/PersistentVolume':
-    case '/PersistentVolumeClaim':
-      return { phase: 'Pending' };
-    case '/Service':
-      return { loadBalancer: {} };
-    default:
-      if (EMPTY_STATUS.has(keyOf(info))) return keyOf(info) === 'networking.k8s.io/Ingress' ? { loadBalancer: {} } : {};
-      return undefined;
+    case 'autoscaling/HorizontalPodAutoscaler':
+      return info.version === 'v1' ? { currentReplicas: 0, desiredReplicas: 0 } : { desiredReplicas: 0 };
+    case 'apiregistration.k8s.io/APIService':
+      return (object as APIService).spec?.service === undefined ? localService(nowMs) : {};
+    default: {
+      const first = FIRST_STATUS[keyOf(info)];
+      return first && structuredClone(first);
+    }
   }
 }
+
+/** An APIService without a service is served by this server itself. */
+const localService = (nowMs: number) => ({
+  conditions: [
+    {
+      type: 'Available',
+      status: 'True',
+      lastTransitionTime: timestamp(nowMs),
+      reason: 'Local',
+      message: 'Local APIServices are always available',
+    },
+  ],
+});
 
 /** A Job's pods are told from others' by a label with the job's uid, unless the user chose a selector himself. */
 function selectOwnPods(job: Job, uid: string, name: string): void {
@@ -167,7 +186,7 @@ export function prepareForCreate<T extends KubeObject>(info: ResourceInfo, objec
   if (hasGeneration(info)) metadata.generation = 1;
   else delete metadata.generation;
   if (hasStatus(info) && !STATUS_KEPT_ON_CREATE.has(keyOf(info))) {
-    const status = initialStatus(info, object);
+    const status = initialStatus(info, object, context.nowMs);
     if (status === undefined) delete object.status;
     else object.status = status;
   }
@@ -211,11 +230,26 @@ function asksForMore(info: ResourceInfo, object: KubeObject, old: KubeObject): b
 /** Kinds whose labels cannot be changed through `status`. */
 const LABELS_KEPT_BY_STATUS = new Set(['apps/Deployment']);
 
+/** Kinds of whose metadata nothing that users write can be changed through `status`. */
+const METADATA_KEPT_BY_STATUS = new Set([
+  'admissionregistration.k8s.io/ValidatingAdmissionPolicy',
+  'apiextensions.k8s.io/CustomResourceDefinition',
+  'apiregistration.k8s.io/APIService',
+  'flowcontrol.apiserver.k8s.io/FlowSchema',
+  'flowcontrol.apiserver.k8s.io/PriorityLevelConfiguration',
+  'storage.k8s.io/VolumeAttachment',
+]);
+
 function prepareStatusUpdate(info: ResourceInfo, object: KubeObject, old: KubeObject): KubeObject {
   // Through the status of a custom resource nothing else changes but who manages its fields.
   const metadata = info.custom ? { ...old.metadata } : { ...object.metadata };
   if (info.custom) keep(metadata, object.metadata, 'managedFields');
   if (LABELS_KEPT_BY_STATUS.has(keyOf(info))) keep(metadata, old.metadata, 'labels');
+  if (METADATA_KEPT_BY_STATUS.has(keyOf(info))) {
+    for (const field of ['labels', 'annotations', 'finalizers', 'ownerReferences'] as const) {
+      keep(metadata, old.metadata, field);
+    }
+  }
   if (keyOf(info) === '/Pod') {
     keep(metadata, old.metadata, 'ownerReferences');
     // The class is settled at creation; a status that leaves it out does not clear it.

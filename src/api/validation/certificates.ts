@@ -4,6 +4,7 @@ import { LEGACY_SIGNER } from '../certificates/signers.js';
 import type { CertificateSigningRequest, CertificateSigningRequestCondition } from '../types/certificates-v1.js';
 import { dns1123Subdomain } from '../names.js';
 import type { FieldErrors } from './field-errors.js';
+import type { Sent } from './sent.js';
 
 const MIN_EXPIRATION_SECONDS = 600;
 /** `domain/path`: a domain of at least two labels, and a path of one segment or more. */
@@ -12,7 +13,9 @@ const PATH_SEGMENT = /^[a-z0-9A-Z]([-a-z0-9A-Z]*[a-z0-9A-Z])?(\.[a-z0-9A-Z]([-a-
 
 type Conditions = readonly CertificateSigningRequestCondition[];
 
-export function validateCertificateRequest(errors: FieldErrors, { spec, status }: CertificateSigningRequest): void {
+export function validateCertificateRequest(errors: FieldErrors, request: CertificateSigningRequest): void {
+  const { status } = request;
+  const spec = (request as Sent<CertificateSigningRequest>).spec ?? {};
   validateRequestText(errors, spec.request);
   const usages = spec.usages ?? [];
   if (usages.length === 0) errors.required('spec.usages');

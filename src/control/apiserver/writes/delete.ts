@@ -20,7 +20,7 @@ import type { ObjectKey } from '../../../store/object-store.js';
 import { attributesOf, bodyOf, keyOf, type Outcome, type WriteContext } from './context.js';
 import { heldByInstances } from '../customresources/definition-transaction.js';
 import { jsonEqual } from './json-equality.js';
-import { returnsDeleted } from './kind-rules.js';
+import { orphansByDefault, returnsDeleted } from './kind-rules.js';
 import type { DeleteParameters } from './write-request.js';
 
 const ORPHAN = 'orphan';
@@ -127,10 +127,16 @@ function graceOf(info: ResourceInfo, object: KubeObject, requested: number | und
   return grace < 0 ? 1 : grace;
 }
 
-function finalizersAfter(present: KubeObject, { propagationPolicy, orphanDependents }: DeleteParameters): string[] {
+function finalizersAfter(
+  info: ResourceInfo,
+  present: KubeObject,
+  { propagationPolicy, orphanDependents }: DeleteParameters,
+): string[] {
   const before = present.metadata.finalizers ?? [];
+  const settled = before.includes(ORPHAN) || before.includes(FOREGROUND);
+  const byDefault = !settled && orphansByDefault(info) ? 'Orphan' : '';
   const policy =
-    propagationPolicy ?? (orphanDependents === true ? 'Orphan' : orphanDependents === false ? 'Background' : '');
+    propagationPolicy ?? (orphanDependents === true ? 'Orphan' : orphanDependents === false ? 'Background' : byDefault);
   if (policy === '') return before;
   const kept = before.filter((finalizer) => finalizer !== ORPHAN && finalizer !== FOREGROUND);
   if (policy === 'Orphan') kept.push(ORPHAN);
@@ -145,7 +151,7 @@ function markedForDeletion(
   parameters: DeleteParameters,
 ): KubeObject {
   const metadata = { ...present.metadata };
-  const finalizers = finalizersAfter(present, parameters);
+  const finalizers = finalizersAfter(info, present, parameters);
   if (finalizers.length > 0) metadata.finalizers = finalizers;
   else delete metadata.finalizers;
   const grace = graceOf(info, present, parameters.gracePeriodSeconds);

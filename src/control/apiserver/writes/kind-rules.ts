@@ -43,3 +43,8 @@ export const requiresRevision = (info: ResourceInfo) => info.custom || REVISION_
 
 /** Whether a DELETE that removed the object at once answers with it rather than with a `Status`. */
 export const returnsDeleted = (info: ResourceInfo) => RETURNS_DELETED.has(groupResourceOf(info));
+
+/** Kinds whose dependents stay when a DELETE does not say otherwise, for the sake of old clients. */
+const ORPHANS_BY_DEFAULT = new Set(['replicationcontrollers', 'jobs.batch']);
+
+export const orphansByDefault = (info: ResourceInfo) => ORPHANS_BY_DEFAULT.has(groupResourceOf(info));
