@@ -16,11 +16,13 @@ import { ObjectReads } from '../../../src/control/apiserver/reads/object-reads.j
 import { registerMetricsKinds } from '../../../src/control/apiserver/resourcemetrics/kinds.js';
 import { ResourceMetrics } from '../../../src/control/apiserver/resourcemetrics/resource-metrics.js';
 import { type KubeletReader, UsageSampler } from '../../../src/control/apiserver/resourcemetrics/sampler.js';
+import { createPolicyPlugins, createWebhooks } from '../../../src/control/apiserver/webhooks/index.js';
 import { createWriteExecutor, SYSTEM_USER } from '../../../src/control/apiserver/writes/executor.js';
-import { createDefaultAdmission } from '../../../src/security/admission/default-plugins.js';
+import { createDefaultAdmission, DEFAULT_ADMISSION } from '../../../src/security/admission/default-plugins.js';
 import { Authenticator } from '../../../src/security/authn/authenticator.js';
 import { ADMIN, ClusterCa } from '../../../src/security/ca/authority.js';
 import { createServiceAccounts } from '../../../src/security/serviceaccounts/service-accounts.js';
+import { baseAuthorizer, type Authorizer } from '../../../src/security/authz/authorizer.js';
 import { createClusterAuthorization } from '../../../src/security/authz/cluster-authorizer.js';
 import { StoreFollower } from '../../../src/store/follower.js';
 import { MemoryStore } from '../../../src/testing/memory-store.js';
@@ -51,12 +53,25 @@ export async function startCluster(
   options: { readonly anonymous?: boolean; readonly tls?: boolean; readonly kubelets?: KubeletReader } = {},
 ): Promise<TestCluster> {
   const registry = KindRegistry.load();
-  const { chain } = createDefaultAdmission({ random: systemRandom });
-  const executor = createWriteExecutor({ registry, random: systemRandom, admission: chain });
+  let authorizer: Authorizer = baseAuthorizer;
+  const policies = createPolicyPlugins(registry, () => authorizer);
+  const createAdmission = () => createDefaultAdmission({ random: systemRandom }, DEFAULT_ADMISSION, policies).chain;
+  const executor = createWriteExecutor({ registry, random: systemRandom, admission: createAdmission() });
   const store = new MemoryStore({ clock: systemClock, executor });
   await createKindFollower(store, registry).start();
   const authorization = createClusterAuthorization(store);
-  await new StoreFollower('authorization', store, authorization.followed).start();
+  authorizer = authorization.authorizer;
+  const webhooks = createWebhooks({
+    clock: systemClock,
+    random: systemRandom,
+    log: silentLogger,
+    registry,
+    store,
+    admission: createAdmission(),
+    authorizer,
+  });
+  const admitting = webhooks.stage.wrap(store);
+  await new StoreFollower('followers', store, [...authorization.followed, ...webhooks.followed]).start();
   const serviceAccounts = createServiceAccounts({
     clock: systemClock,
     random: systemRandom,
@@ -75,8 +90,9 @@ export async function startCluster(
   const sampler = kubelets && new UsageSampler({ clock: systemClock, kubelets });
   const server = new ApiServer(
     {
-      store,
+      store: admitting,
       reads,
+      connections: webhooks.stage,
       ...(sampler ? { resourceMetrics: new ResourceMetrics({ reads, clock: systemClock, sampler }) } : {}),
       registry,
       authenticator: new Authenticator([serviceAccounts.authenticator]),
@@ -94,7 +110,7 @@ export async function startCluster(
     },
   );
   await server.start();
-  const client = new InProcessClient({ store, reads: server.reads, random: systemRandom, serviceAccounts });
+  const client = new InProcessClient({ store: admitting, reads: server.reads, random: systemRandom, serviceAccounts });
   for (const name of ['default', 'kube-system']) await client.create(NAMESPACES, { metadata: { name } });
   const url = `${ca ? 'https' : 'http'}://127.0.0.1:${server.address.port}`;
   const base64 = (text = '') => Buffer.from(text).toString('base64');
@@ -131,6 +147,7 @@ export async function startCluster(
       }),
     async stop() {
       await server.stop();
+      await webhooks.client.stop();
       await rm(home, { recursive: true, force: true });
     },
   };

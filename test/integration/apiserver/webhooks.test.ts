@@ -352,17 +352,21 @@ describe('admission webhooks and policies', function () {
     handlers.set('/v', () => ({ allowed: true }));
     await validating('v', hook('/v', { sideEffects: 'NoneOnDryRun' }));
     const request = (id: string) => ({
-      ...{
-        id,
-        verb: 'create',
-        group: '',
-        version: 'v1',
-        resource: 'configmaps',
-        subresource: '',
-        namespace: 'default',
-      },
-      ...{ name: '', user: { name: 'u', groups: [] }, dryRun: true, fieldManager: '', fieldValidation: 'Ignore' },
-      ...{ force: false, contentType: '', object: configMap('x') },
+      id,
+      verb: 'create',
+      group: '',
+      version: 'v1',
+      resource: 'configmaps',
+      subresource: '',
+      namespace: 'default',
+      name: '',
+      user: { name: 'u', groups: [] },
+      dryRun: true,
+      fieldManager: '',
+      fieldValidation: 'Ignore',
+      force: false,
+      contentType: '',
+      object: configMap('x'),
     });
     assert.equal((await staged.write('1', request('1'))).code, 201);
     assert.equal(seen[0]?.request['dryRun'], true);
@@ -378,15 +382,22 @@ describe('admission webhooks and policies', function () {
       if (!interfered) {
         interfered = true;
         await store.write('meanwhile', {
-          ...{ id: 'meanwhile', verb: 'patch', group: '', version: 'v1', resource: 'configmaps', subresource: '' },
-          ...{ namespace: 'default', name: 'x', user: { name: 'u', groups: [] }, dryRun: false, fieldManager: 'm' },
-          ...{
-            fieldValidation: 'Ignore',
-            force: false,
-            contentType: '',
-            patch: 'merge',
-            object: { data: { other: '1' } },
-          },
+          id: 'meanwhile',
+          verb: 'patch',
+          group: '',
+          version: 'v1',
+          resource: 'configmaps',
+          subresource: '',
+          namespace: 'default',
+          name: 'x',
+          user: { name: 'u', groups: [] },
+          dryRun: false,
+          fieldManager: 'm',
+          fieldValidation: 'Ignore',
+          force: false,
+          contentType: '',
+          patch: 'merge',
+          object: { data: { other: '1' } },
         });
       }
       return { allowed: true };
@@ -417,9 +428,20 @@ describe('admission webhooks and policies', function () {
     handlers.set('/v', ({ name }) => ({ allowed: name !== 'b' }));
     await validating('v', hook('/v'));
     const reply: WriteReply = await staged.write('c', {
-      ...{ id: 'c', verb: 'deletecollection', group: '', version: 'v1', resource: 'configmaps', subresource: '' },
-      ...{ namespace: 'default', name: '', user: { name: 'u', groups: [] }, dryRun: false, fieldManager: '' },
-      ...{ fieldValidation: 'Ignore', force: false, contentType: '' },
+      id: 'c',
+      verb: 'deletecollection',
+      group: '',
+      version: 'v1',
+      resource: 'configmaps',
+      subresource: '',
+      namespace: 'default',
+      name: '',
+      user: { name: 'u', groups: [] },
+      dryRun: false,
+      fieldManager: '',
+      fieldValidation: 'Ignore',
+      force: false,
+      contentType: '',
     });
     assert.equal(reply.code, 400);
     assert.deepEqual(
@@ -527,9 +549,21 @@ describe('admission webhooks and policies', function () {
       });
       await bind({ validationActions: ['Warn', 'Audit'] });
       const reply = await staged.write('w', {
-        ...{ id: 'w', verb: 'create', group: 'apps', version: 'v1', resource: 'deployments', subresource: '' },
-        ...{ namespace: 'default', name: '', user: { name: 'u', groups: [] }, dryRun: false, fieldManager: '' },
-        ...{ fieldValidation: 'Ignore', force: false, contentType: '', object: deployment('w', 1) },
+        id: 'w',
+        verb: 'create',
+        group: 'apps',
+        version: 'v1',
+        resource: 'deployments',
+        subresource: '',
+        namespace: 'default',
+        name: '',
+        user: { name: 'u', groups: [] },
+        dryRun: false,
+        fieldManager: '',
+        fieldValidation: 'Ignore',
+        force: false,
+        contentType: '',
+        object: deployment('w', 1),
       });
       assert.equal(reply.code, 201);
       assert.deepEqual(reply.warnings, [
