@@ -15,6 +15,8 @@ export interface RuleSet {
   readonly rules: readonly PolicyRule[];
   /** By `group/resource`, as rules write them. */
   readonly resources: ReadonlyMap<string, readonly PolicyRule[]>;
+  /** A rule names all groups or resources: otherwise the exact key is the only one to look for. */
+  readonly hasWildcards: boolean;
   readonly paths: readonly PolicyRule[];
 }
 
@@ -30,10 +32,12 @@ export function ruleSet(rules: readonly PolicyRule[] = []): RuleSet {
       }
     }
   }
-  return { rules, resources, paths: rules.filter((rule) => (rule.nonResourceURLs ?? []).length > 0) };
+  const hasWildcards = [...resources.keys()].some((key) => key.includes(ALL));
+  const paths = rules.filter((rule) => (rule.nonResourceURLs ?? []).length > 0);
+  return { rules, resources, hasWildcards, paths };
 }
 
-/** Under which keys a rule about the request can be; none for requests that are not about resources. */
+/** Under which keys a rule about the request can be, the exact one first; none for requests that are not about resources. */
 export function ruleKeys({ path, group, resource, subresource }: AuthorizationAttributes): readonly string[] {
   if (path !== undefined) return [];
   if (subresource === '') return [`${group}/${resource}`, `${group}/*`, `*/${resource}`, '*/*'];
@@ -58,6 +62,7 @@ export function rulesAllow(set: RuleSet, attributes: AuthorizationAttributes, ke
   for (const key of keys) {
     const rules = set.resources.get(key);
     if (rules?.some((rule) => hasVerb(rule, verb) && hasName(rule, name))) return true;
+    if (!set.hasWildcards) return false;
   }
   return false;
 }
