@@ -56,6 +56,7 @@ export interface LoggedReply {
   readonly id: string;
   readonly code: number;
   readonly warnings: readonly string[];
+  readonly annotations?: Readonly<Record<string, string>>;
   /** The body is the object this revision wrote (or deleted) … */
   readonly bodyOf?: Revision;
   /** … or this JSON text. */

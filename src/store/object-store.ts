@@ -97,6 +97,8 @@ export interface WriteReply {
   readonly body: unknown;
   /** Texts for `Warning:` headers. */
   readonly warnings: readonly string[];
+  /** What the audit log is to say of the request besides. */
+  readonly annotations?: Readonly<Record<string, string>>;
 }
 
 /**

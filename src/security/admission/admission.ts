@@ -16,6 +16,8 @@ export interface Requester {
 export interface AdmissionEffects {
   /** Adds a text for a `Warning:` header of the answer. */
   warn(text: string): void;
+  /** Adds to what the audit log says of the request. */
+  annotate(key: string, value: string): void;
   /** Writes another object in the same transaction. Only from {@link AdmissionPlugin.committed}. */
   put(group: string, resource: string, object: KubeObject): void;
 }

@@ -27,5 +27,6 @@ export function loggedReply(
 ): LoggedReply {
   const shown = writes.find(({ object }) => object === reply.body);
   const body = shown ? { bodyOf: shown.revision } : { body: JSON.stringify(reply.body ?? null) };
-  return { id, code: reply.code, warnings: reply.warnings, ...body, revision };
+  const { code, warnings, annotations } = reply;
+  return { id, code, warnings, ...(annotations ? { annotations } : {}), ...body, revision };
 }

@@ -371,7 +371,8 @@ export class Reign {
   private answerOf(logged: LoggedReply): Answer {
     const bodyOf = logged.bodyOf ?? null;
     const body = logged.body === undefined ? undefined : (JSON.parse(logged.body) as unknown);
-    return { reply: { code: logged.code, warnings: logged.warnings, body }, bodyOf, revision: logged.revision };
+    const { code, warnings, annotations, revision } = logged;
+    return { reply: { code, warnings, ...(annotations ? { annotations } : {}), body }, bodyOf, revision };
   }
 
   private track(peer: string, head: Position): void {

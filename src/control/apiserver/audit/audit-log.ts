@@ -8,6 +8,7 @@ import { parseBody } from '../../../api/body.js';
 import type { UserInfo } from '../../../security/authn/user.js';
 import type { AuthorizationAttributes } from '../../../security/authz/authorizer.js';
 import { observeExchange } from '../http/exchange-observer.js';
+import { auditAnnotationsOf } from './annotations.js';
 import { auditTime, auditUser, objectReference, type AuditEvent } from './event.js';
 import { decideAudit, type AuditDecision, type AuditPolicy, type AuditStage } from './policy.js';
 
@@ -134,7 +135,10 @@ class AuditTrail {
       ...(reference ? { objectRef: reference } : {}),
       ...(stage === 'RequestReceived'
         ? {}
-        : { responseStatus: { metadata: {}, ...failure, code: response.statusCode }, annotations }),
+        : {
+            responseStatus: { metadata: {}, ...failure, code: response.statusCode },
+            annotations: { ...annotations, ...auditAnnotationsOf(response) },
+          }),
       ...(this.requestObject === undefined ? {} : { requestObject: this.requestObject }),
       ...(this.responseObject === undefined ? {} : { responseObject: this.responseObject }),
       requestReceivedTimestamp: auditTime(receivedMs),

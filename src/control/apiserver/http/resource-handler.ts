@@ -11,6 +11,7 @@ import { toScale } from '../../../api/strategy/scale.js';
 import type { UserInfo } from '../../../security/authn/user.js';
 import { refusalText, type AuthorizationAttributes, type Authorizer } from '../../../security/authz/authorizer.js';
 import type { ObjectStore, WriteReply } from '../../../store/object-store.js';
+import { addAuditAnnotations } from '../audit/annotations.js';
 import { encodeList, encodeObject } from '../reads/encoding.js';
 import { storeFailure, type ObjectReads } from '../reads/object-reads.js';
 import { parseSelection } from '../reads/selection.js';
@@ -303,6 +304,7 @@ export class ResourceHandler {
     };
     const reply = await this.submit(submitted);
     const { warnings } = reply;
+    if (reply.annotations) addAuditAnnotations(response, reply.annotations);
     const failure = reply.body as { kind?: string; details?: { retryAfterSeconds?: number } };
     if (reply.code >= 400) {
       const seconds = failure.details?.retryAfterSeconds;

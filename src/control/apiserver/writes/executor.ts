@@ -55,6 +55,7 @@ export function createWriteExecutor(deps: ExecutorDeps): WriteExecutor {
   return (transaction: WriteTransaction, submitted: unknown): WriteReply => {
     const request = submitted as WriteRequest;
     const warnings: string[] = [];
+    let annotations: Record<string, string> | undefined;
     try {
       const info = resolveKind(deps.registry, transaction, request.group, request.version, request.resource);
       if (info === undefined) throw notFoundPath();
@@ -73,6 +74,9 @@ export function createWriteExecutor(deps: ExecutorDeps): WriteExecutor {
           warn: (text) => {
             if (!warnings.includes(text)) warnings.push(text);
           },
+          annotate: (key, value) => {
+            annotations = { ...annotations, [key]: value };
+          },
           put: (group, resource, object) => {
             const { namespace = '', name = '' } = object.metadata;
             transaction.put({ group, resource, namespace, name }, object);
@@ -81,10 +85,10 @@ export function createWriteExecutor(deps: ExecutorDeps): WriteExecutor {
       };
       if (info.rules !== undefined) announceCustom(info.rules, request, warnings);
       const { code, body } = run(context);
-      return { code, body, warnings };
+      return { code, body, warnings, ...(annotations ? { annotations } : {}) };
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;
-      return { code: error.code, body: error.toStatus(), warnings };
+      return { code: error.code, body: error.toStatus(), warnings, ...(annotations ? { annotations } : {}) };
     }
   };
 }

@@ -9,7 +9,7 @@ import type { Container, Pod, PodSpec } from '../../../api/types/core-v1.js';
 import type { AdmissionAttributes, AdmissionLookups, AdmissionPlugin } from '../admission.js';
 import { describeFindings, describeReasons, findings } from './evaluator.js';
 import { compareLevels, describePolicy, policyOf, samePolicy, type LevelVersion } from './policy.js';
-import { subjectOf, type Finding } from './subject.js';
+import { subjectOf, type Finding, type Subject } from './subject.js';
 
 /** Upstream's bound on the pods that a stricter namespace is checked for. */
 const MAX_PODS = 3000;
@@ -55,6 +55,8 @@ function checkPod(attributes: AdmissionAttributes, lookups: AdmissionLookups): v
   const [pod, old] = [attributes.object as Pod, attributes.oldObject as Pod | undefined];
   if (!pod.spec || (old && !isSignificant(pod, old))) return;
   const subject = subjectOf(pod.metadata, pod.spec);
+  attributes.effects.annotate(`${ANNOTATION}enforce-policy`, describePolicy(policy.enforce));
+  audit(attributes, policy.audit, subject);
   const refused = findings(policy.enforce, subject);
   if (refused.length > 0) {
     const why = `violates PodSecurity "${describePolicy(policy.enforce)}": ${describeFindings(refused)}`;
@@ -64,9 +66,18 @@ function checkPod(attributes: AdmissionAttributes, lookups: AdmissionLookups): v
 }
 
 function warn({ effects }: AdmissionAttributes, policy: LevelVersion, found: readonly Finding[]): void {
-  if (found.length === 0) return;
-  effects.warn(`would violate PodSecurity "${describePolicy(policy)}": ${describeFindings(found)}`);
+  if (found.length > 0) effects.warn(violation(policy, found));
 }
+
+const ANNOTATION = 'pod-security.kubernetes.io/';
+
+function audit({ effects }: AdmissionAttributes, policy: LevelVersion, subject: Subject): void {
+  const found = findings(policy, subject);
+  if (found.length > 0) effects.annotate(`${ANNOTATION}audit-violations`, violation(policy, found));
+}
+
+const violation = (policy: LevelVersion, found: readonly Finding[]) =>
+  `would violate PodSecurity "${describePolicy(policy)}": ${describeFindings(found)}`;
 
 interface Template {
   readonly metadata?: ObjectMeta;
@@ -82,10 +93,12 @@ function templateOf(object: KubeObject): Template | undefined {
 /** Workloads are never refused: their pods will be. */
 function checkWorkload(attributes: AdmissionAttributes, lookups: AdmissionLookups): void {
   const policy = policyIn(attributes, lookups);
-  if (policy.warn.level === 'privileged' || attributes.object === undefined) return;
+  if ([policy.audit, policy.warn].every(({ level }) => level === 'privileged') || !attributes.object) return;
   const template = templateOf(attributes.object);
   if (!template?.spec) return;
-  warn(attributes, policy.warn, findings(policy.warn, subjectOf(template.metadata, template.spec)));
+  const subject = subjectOf(template.metadata, template.spec);
+  audit(attributes, policy.audit, subject);
+  warn(attributes, policy.warn, findings(policy.warn, subject));
 }
 
 const SECCOMP = 'seccomp.security.alpha.kubernetes.io/pod';

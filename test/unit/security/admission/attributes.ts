@@ -20,7 +20,7 @@ export function attributes(
     name,
     user: { name: 'somebody', groups: [] },
     dryRun: false,
-    effects: { warn: () => {}, put: () => {} },
+    effects: { warn: () => {}, put: () => {}, annotate: () => {} },
     ...(object ? { object } : {}),
     ...more,
   };

@@ -29,7 +29,7 @@ function refusal(resource: string, more: Partial<AdmissionAttributes>): string {
     name: '',
     user: NODE,
     dryRun: false,
-    effects: { warn: () => undefined, put: () => undefined },
+    effects: { warn: () => undefined, put: () => undefined, annotate: () => undefined },
     ...more,
   };
   if (!nodeRestriction.handles(attributes)) return '';

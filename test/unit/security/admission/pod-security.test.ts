@@ -2,7 +2,9 @@ import assert from 'node:assert/strict';
 import type { PodSpec } from '../../../../src/api/types/core-v1.js';
 import { describeFindings, findings } from '../../../../src/security/admission/pod-security/evaluator.js';
 import { describePolicy, policyOf, type LevelVersion } from '../../../../src/security/admission/pod-security/policy.js';
+import { podSecurity } from '../../../../src/security/admission/pod-security/plugin.js';
 import { subjectOf } from '../../../../src/security/admission/pod-security/subject.js';
+import { attributes, lookups } from './attributes.js';
 
 const BASELINE: LevelVersion = { level: 'baseline', version: 'latest' };
 const RESTRICTED: LevelVersion = { level: 'restricted', version: 'latest' };
@@ -173,6 +175,31 @@ describe('PodSecurity', () => {
         'metadata.labels[pod-security.kubernetes.io/enforce]: Invalid value: "strict": must be one of privileged, baseline, restricted',
         'metadata.labels[pod-security.kubernetes.io/warn-version]: Invalid value: "1.2": must be "latest" or "v1.x"',
       ],
+    );
+  });
+
+  it('tells the audit log what it held a pod to, and what that violates', () => {
+    const labels = {
+      'pod-security.kubernetes.io/enforce': 'baseline',
+      'pod-security.kubernetes.io/audit': 'restricted',
+    };
+    const annotations: Record<string, string> = {};
+    const warnings: string[] = [];
+    const effects = {
+      warn: (text: string) => void warnings.push(text),
+      annotate: (key: string, value: string) => void (annotations[key] = value),
+      put: () => undefined,
+    };
+    const pod = { metadata: { namespace: 'ns', name: 'p' }, spec: spec({ securityContext: { runAsNonRoot: true } }) };
+    podSecurity.validate?.(
+      attributes('pods', pod, { effects }),
+      lookups({ namespaces: [{ metadata: { name: 'ns', labels } }] }),
+    );
+    assert.deepEqual(warnings, []);
+    assert.equal(annotations['pod-security.kubernetes.io/enforce-policy'], 'baseline:latest');
+    assert.match(
+      annotations['pod-security.kubernetes.io/audit-violations'] ?? '',
+      /^would violate PodSecurity "restricted:latest": allowPrivilegeEscalation != false/,
     );
   });
 });

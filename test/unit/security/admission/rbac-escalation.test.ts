@@ -40,7 +40,7 @@ function refusal(
     name: 'x',
     user: { name: 'anna', groups: [] },
     dryRun: false,
-    effects: { warn: () => undefined, put: () => undefined },
+    effects: { warn: () => undefined, put: () => undefined, annotate: () => undefined },
     object: { metadata: { name: 'x' }, ...object } as KubeObject,
     ...more,
   };

@@ -32,7 +32,7 @@ describe('ServiceAccount admission', () => {
       name: 'p',
       user: { name: 'u', groups: [] },
       dryRun: false,
-      effects: { warn: () => undefined, put: () => undefined },
+      effects: { warn: () => undefined, put: () => undefined, annotate: () => undefined },
       object: pod as KubeObject,
       ...place,
     };
