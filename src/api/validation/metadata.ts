@@ -82,10 +82,16 @@ function validateOwners(errors: FieldErrors, field: string, metadata: DeepReadon
   }
 }
 
-function validateFinalizers(errors: FieldErrors, field: string, finalizers: readonly string[] | undefined): void {
+/** `core`: of Kubernetes' own kinds, whose short names of finalizers are a fixed set. */
+function validateFinalizers(
+  errors: FieldErrors,
+  field: string,
+  finalizers: readonly string[] | undefined,
+  core: boolean,
+): void {
   for (const name of finalizers ?? []) {
     errors.check(field, name, qualifiedName);
-    if (!name.includes('/') && !STANDARD_FINALIZERS.has(name)) {
+    if (core && !name.includes('/') && !STANDARD_FINALIZERS.has(name)) {
       errors.invalid(field, name, 'name is neither a standard finalizer name nor is it fully qualified');
     }
   }
@@ -110,7 +116,8 @@ export function validateMetadata(errors: FieldErrors, info: ResourceInfo, metada
   validateLabels(errors, 'metadata.labels', metadata.labels);
   validateAnnotations(errors, 'metadata.annotations', metadata.annotations);
   validateOwners(errors, 'metadata.ownerReferences', metadata);
-  validateFinalizers(errors, 'metadata.finalizers', metadata.finalizers);
+  const isCore = !info.custom && info.group !== 'apiextensions.k8s.io' && info.group !== 'apiregistration.k8s.io';
+  validateFinalizers(errors, 'metadata.finalizers', metadata.finalizers, isCore);
 }
 
 const IMMUTABLE = [
