@@ -73,6 +73,7 @@ export const FIXTURES = {
       updated: { conditions: [condition('UpdatedCondition', 'False')] },
     },
     statusIsReset: true,
+    statusKeepsMetadata: true,
   },
   priorityLevel: {
     ...flowcontrol,
@@ -90,6 +91,7 @@ export const FIXTURES = {
       updated: { conditions: [condition('UpdatedCondition', 'False')] },
     },
     statusIsReset: true,
+    statusKeepsMetadata: true,
   },
   validatingPolicy: {
     ...admission,
@@ -110,6 +112,7 @@ export const FIXTURES = {
       updated: { conditions: [condition('UpdatedCondition')] },
     },
     statusIsReset: true,
+    statusKeepsMetadata: true,
   },
   validatingPolicyBinding: {
     ...admission,

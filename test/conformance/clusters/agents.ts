@@ -1,12 +1,12 @@
 /**
- * A cluster of three agents: real processes, real libp2p, real disks, all on this machine's loopback. Containers are made
- * believe (runtime `fake`), which is what lets it run without root and without an engine.
+ * A cluster of three agents: real processes, real libp2p, real disks, all at one address of this machine. Containers are
+ * make-believe (runtime `fake`), which is what lets it run without root and without an engine.
  */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, open, readFile, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
-import { tmpdir } from 'node:os';
+import { networkInterfaces, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { must } from '../../e2e/harness/command.js';
@@ -23,10 +23,16 @@ const TSX = 'tsx';
 const READY_MS = 60_000;
 const STOP_MS = 10_000;
 
+/** The machine's own where it has one: endpoints must not be loopback addresses. */
+const ADDRESS =
+  Object.values(networkInterfaces())
+    .flatMap((addresses) => addresses ?? [])
+    .find(({ family, internal }) => family === 'IPv4' && !internal)?.address ?? '127.0.0.1';
+
 /** Options every agent gets: what differs from a machine of its own, and no waiting for the medium. */
 const FLAGS = ['--runtime', 'fake', '--proxy-mode', 'none', '--read-only-port', '0', '--fsync', 'false'];
 
-class LoopbackAgent {
+class LocalAgent {
   private child: ChildProcess | undefined;
 
   constructor(
@@ -42,7 +48,7 @@ class LoopbackAgent {
   async start(...flags: string[]): Promise<void> {
     const [api, p2p, kubelet] = this.ports.map(String) as [string, string, string];
     const ports = ['--api-port', api, '--p2p-port', p2p, '--kubelet-port', kubelet];
-    const place = ['--name', this.name, '--data-dir', this.dataDir, '--address', '127.0.0.1'];
+    const place = ['--name', this.name, '--data-dir', this.dataDir, '--address', ADDRESS];
     const log = await open(`${this.dataDir}.log`, 'a');
     this.child = spawn(process.execPath, ['--import', TSX, MAIN, 'agent', ...place, ...ports, ...FLAGS, ...flags], {
       stdio: ['ignore', log.fd, log.fd],
@@ -101,7 +107,7 @@ export async function startAgents(count = 3): Promise<Cluster> {
   const agents = Array.from(
     { length: count },
     (_, i) =>
-      new LoopbackAgent(
+      new LocalAgent(
         `peer-${i + 1}`,
         join(home, `peer-${i + 1}`),
         ports.slice(3 * i, 3 * i + 3) as [number, number, number],
@@ -136,10 +142,10 @@ export async function startAgents(count = 3): Promise<Cluster> {
 }
 
 /** The administrator's kubeconfig with this peer as the server. */
-async function ownKubeconfig(agent: LoopbackAgent): Promise<string> {
+async function ownKubeconfig(agent: LocalAgent): Promise<string> {
   const text = await readFile(agent.kubeconfig, 'utf8');
   const path = `${agent.dataDir}.kubeconfig`;
-  await writeFile(path, text.replace(/server: \S+/, `server: https://127.0.0.1:${agent.ports[0]}`));
+  await writeFile(path, text.replace(/server: \S+/, `server: https://${ADDRESS}:${agent.ports[0]}`));
   return path;
 }
 
@@ -151,7 +157,7 @@ async function freePorts(count: number): Promise<number[]> {
   const servers = Array.from({ length: count }, () => createServer());
   const ports: number[] = [];
   for (const server of servers) {
-    server.listen(0, '127.0.0.1');
+    server.listen(0, ADDRESS);
     await once(server, 'listening');
     ports.push((server.address() as { port: number }).port);
   }

@@ -61,6 +61,11 @@ export class Context {
     if (!this.cluster.hasControllers) throw new NotRun('no controllers in this cluster');
   }
 
+  /** Whether the API servers are told to be at this machine's loopback. */
+  get isLoopback(): boolean {
+    return this.api.hosts.some((host) => host.startsWith('127.'));
+  }
+
   /** Runs when the row has ended, last given first. What fails then is no fault of the row. */
   cleanup(undo: () => Promise<unknown>): void {
     this.undo.push(undo);

@@ -93,6 +93,10 @@ export class Api {
     return new Api(bare, { Authorization: `Bearer ${token}` });
   }
 
+  get hosts(): readonly string[] {
+    return this.connections.map(({ address }) => new URL(address.url).hostname);
+  }
+
   /** One for each peer: what all of them must have before a row can go on. */
   get eachPeer(): readonly Api[] {
     return this.connections.map((connection) => new Api([connection], this.headers));

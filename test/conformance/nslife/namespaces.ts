@@ -10,13 +10,10 @@ async function finalizer(t: Context): Promise<void> {
   await namespaces.create({ metadata: { name } });
   t.cleanup(() => namespaces.delete(name));
   includes((await namespaces.get(name)).spec.finalizers, ['kubernetes']);
-  const added = await namespaces.update(name, ({ spec }) => spec.finalizers.push(custom), 'finalize');
-  includes(added.spec.finalizers, ['kubernetes', custom]);
-  const removed = await namespaces.update(
-    name,
-    ({ spec }) => (spec.finalizers = spec.finalizers.filter((finalizerName: string) => finalizerName !== custom)),
-    'finalize',
-  );
+  const finalize = async (finalizers: string[]) =>
+    namespaces.replace({ ...(await namespaces.get(name)), spec: { finalizers } }, 'finalize');
+  includes((await finalize(['kubernetes', custom])).spec.finalizers, ['kubernetes', custom]);
+  const removed = await finalize(['kubernetes']);
   includes(removed.spec.finalizers, ['kubernetes']);
 }
 

@@ -48,13 +48,13 @@ function representationOf({ type, parameters }: MediaType): Representation | und
   return undefined;
 }
 
-/** Throws a 406 when the client accepts nothing that there is. */
-export function negotiate(header: string | undefined): Representation {
+/** Throws a 406 when the client accepts nothing that there is. Reviews, which are not stored, have no tables. */
+export function negotiate(header: string | undefined, { tables = true } = {}): Representation {
   const accepted = parseAccept(header);
   if (accepted.length === 0) return PLAIN;
   for (const entry of accepted) {
     const found = representationOf(entry);
-    if (found) return found;
+    if (found && (tables || found.as !== 'table')) return found;
   }
   throw new ApiError(
     406,

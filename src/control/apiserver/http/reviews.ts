@@ -17,6 +17,7 @@ import type { Authenticator } from '../../../security/authn/authenticator.js';
 import type { UserInfo } from '../../../security/authn/user.js';
 import type { AuthorizationAttributes, Authorizer, SelectorRequirement } from '../../../security/authz/authorizer.js';
 import { requirementsOf } from './access.js';
+import { negotiate } from './negotiation.js';
 import { readBody, type ResourceRequest } from './resource-handler.js';
 import { sendJson } from './response.js';
 import { validateReview } from './review-validation.js';
@@ -150,6 +151,7 @@ export async function handleReview(
   const { request, response, info, user, path } = call;
   // Served as objects that can only be created.
   if (path.subresource !== '' || path.name !== '') throw methodNotAllowed();
+  negotiate(request.headers.accept, { tables: false });
   const { metadata, spec } = await readReview(call);
   validateReview(info, path.namespace, metadata, spec);
   let status: object;
