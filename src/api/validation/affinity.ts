@@ -10,11 +10,6 @@ function validateWeight(errors: FieldErrors, field: string, weight = 0): void {
   if (weight <= 0 || weight > 100) errors.invalid(field, weight, 'must be in the range 1-100');
 }
 
-function validateTopologyKey(errors: FieldErrors, field: string, key: string | undefined): void {
-  if (!key) errors.required(field, 'can not be empty');
-  errors.check(field, key ?? '', qualifiedName);
-}
-
 function validateMatchKeys(
   errors: FieldErrors,
   at: string,
@@ -34,7 +29,9 @@ function validateTerm(errors: FieldErrors, at: string, term: Sent<PodAffinityTer
   for (const name of term.namespaces ?? []) errors.check(`${at}.namespace`, name, dns1123Label);
   validateMatchKeys(errors, `${at}.matchLabelKeys`, term.matchLabelKeys, term.labelSelector);
   validateMatchKeys(errors, `${at}.mismatchLabelKeys`, term.mismatchLabelKeys, term.labelSelector);
-  validateTopologyKey(errors, `${at}.topologyKey`, term.topologyKey);
+  // Upstream says both of an empty one.
+  errors.present(`${at}.topologyKey`, term.topologyKey, 'can not be empty');
+  errors.check(`${at}.topologyKey`, term.topologyKey ?? '', qualifiedName);
 }
 
 export function validateAffinity(errors: FieldErrors, at: string, affinity: Sent<Affinity> | undefined): void {
@@ -65,7 +62,7 @@ export function validateAffinity(errors: FieldErrors, at: string, affinity: Sent
 function validateConstraint(errors: FieldErrors, at: string, constraint: Sent<TopologySpreadConstraint>): void {
   const { maxSkew = 0, topologyKey, whenUnsatisfiable = '', minDomains, labelSelector } = constraint;
   if (maxSkew <= 0) errors.invalid(`${at}.maxSkew`, maxSkew, 'must be greater than zero');
-  validateTopologyKey(errors, `${at}.topologyKey`, topologyKey);
+  errors.present(`${at}.topologyKey`, topologyKey, 'can not be empty');
   errors.oneOf(`${at}.whenUnsatisfiable`, whenUnsatisfiable, ['DoNotSchedule', 'ScheduleAnyway']);
   if (minDomains !== undefined) {
     if (minDomains <= 0) errors.invalid(`${at}.minDomains`, minDomains, 'must be greater than 0');
