@@ -143,9 +143,32 @@ for (const { version, path } of KUBECTLS) {
       assert.equal(await ok(['get', 'ct', '--field-selector=spec.image=apache', '-o', 'name']), '');
     });
 
+    it('applies on the server, replaces and shows differences', async () => {
+      const tab = TAB.replace('name: one', 'name: two');
+      assert.match(await ok(['apply', '--server-side', '--field-manager=a', '-f', '-'], tab), /serverside-applied/);
+      const entries = tab.replace('{cronSpec', '{entries: [{name: x, value: a}], cronSpec');
+      await ok(['apply', '--server-side', '--field-manager=a', '-f', '-'], entries);
+      const more =
+        'apiVersion: stable.example.com/v1\nkind: CronTab\nmetadata: {name: two}\nspec: {entries: [{name: second, value: b}]}\n';
+      await ok(['apply', '--server-side', '--field-manager=b', '-f', '-'], more);
+      assert.equal(await ok(['get', 'ct', 'two', '-o', 'jsonpath={.spec.entries[*].name}']), 'x second');
+      await refused(
+        /conflict with "a": \.spec\.cronSpec/,
+        ['apply', '--server-side', '--field-manager=b', '-f', '-'],
+        tab.replace('*/5', '*/6'),
+      );
+      const shown = await ok(['get', 'ct', 'two', '-o', 'yaml']);
+      await ok(['replace', '-f', '-'], shown.replace('image: busybox', 'image: httpd'));
+      assert.equal(await ok(['get', 'ct', 'two', '-o', 'jsonpath={.spec.image}']), 'httpd');
+      const difference = await run(['diff', '-f', '-'], tab.replace('{cronSpec', '{image: other, cronSpec'));
+      assert.match(difference.stdout + difference.stderr, /\+ +image: other|diff/);
+    });
+
     it('publishes the schema', async () => {
       assert.match(await ok(['explain', 'ct.spec']), /cronSpec\s+<string>/);
       assert.match(await ok(['explain', 'ct']), /A cron table/);
+      assert.match(await ok(['explain', 'crontabs', '--recursive']), /entries\s+<\[\]Object>/);
+      await refused(/field "nothing" does not exist/, ['explain', 'ct.spec.nothing']);
     });
 
     it('removes the instances with the definition', async () => {
