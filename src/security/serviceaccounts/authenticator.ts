@@ -6,7 +6,7 @@
  * after upstream's 10 s. Before a token is refused for something that is missing, this peer catches up: a token may arrive
  * before the news of its account does.
  */
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import { decodeJwt, errors, jwtVerify, type JWTPayload } from 'jose';
 import type { Clock } from '../../base/clock.js';
 import { TokenRefusal, type TokenAnswer, type TokenAuthenticator } from '../authn/authenticator.js';
@@ -160,7 +160,7 @@ export class ServiceAccountAuthenticator implements TokenAuthenticator {
   }
 }
 
-const hashOf = (token: string) => createHash('sha256').update(token).digest('base64');
+const hashOf = (token: string) => hash('sha256', token, 'base64');
 const quoted = (texts: readonly string[]) => `[${texts.map((text) => JSON.stringify(text)).join(' ')}]`;
 
 /** The issuer that an unverified token claims; undefined when it is no JWT. */
