@@ -9,6 +9,7 @@ import {
   ROLES,
 } from '../../../../src/control/controllers/bootstrappolicy/policy.js';
 import { clusterRoleAggregationController } from '../../../../src/control/controllers/clusterroleaggregation/controller.js';
+import { NODE_RULES } from '../../../../src/security/authz/node/node-rules.js';
 import { NAMESPACES } from '../../../../src/api/resource.js';
 import { harness } from './harness.js';
 
@@ -33,6 +34,12 @@ describe('the default policy', () => {
     for (const { metadata, roleRef } of roleBindings) assert.ok(local.has(`${metadata.namespace}/${roleRef.name}`));
     // So that a peer's health can be asked for at any time: see cluster-authorizer.
     assert.equal(clusterRoleBindings[0]?.metadata.name, 'system:public-info-viewer');
+  });
+
+  it('grants nodes by role what the node authorizer knows of them', () => {
+    const sorted = (rules: readonly object[] = []) =>
+      rules.map((rule) => JSON.stringify(rule, Object.keys(rule).toSorted())).toSorted();
+    assert.deepEqual(sorted(role('system:node').rules), sorted(NODE_RULES));
   });
 
   it('is added to, never taken from, and left alone on request', () => {
