@@ -2,9 +2,10 @@
  * Type checks an expression and turns it into closures, in one pass. A wrong subexpression has the type `error`, which fits
  * everywhere, so that one mistake gives one issue.
  */
-import { fieldOf, isSwallowable, type Builder, type Code, type Scope, type Typed } from './builder.js';
-import { traversalCost, type Evaluation } from './evaluation.js';
-import { accepts, type FunctionRegistry, type Overload } from './functions.js';
+import { optionalOfValue, optionalField, elementOf, logicalCode, dispatch } from './code.js';
+import { fieldOf, type Builder, type Code, type Scope, type Typed } from './builder.js';
+import type { Evaluation } from './evaluation.js';
+import type { FunctionRegistry, Overload } from './functions.js';
 import { buildMacro } from './macros.js';
 import type { Expr, Issue } from './syntax.js';
 import {
@@ -34,11 +35,9 @@ import {
   CelOptional,
   CelTypeValue,
   CelUint,
-  isMap,
   LiteralMap,
   parseDuration,
   parseTimestamp,
-  type Value,
 } from './values.js';
 import { compilePattern } from './library/regex.js';
 import { numeric } from './equality.js';
@@ -408,61 +407,4 @@ function isPattern(pattern: string): boolean {
     if (error instanceof CelError) return false;
     throw error;
   }
-}
-
-const optionalOfValue = (value: Value): CelOptional =>
-  value === undefined ? CelOptional.NONE : new CelOptional(value);
-
-function optionalField(container: Value, field: string): CelOptional {
-  if (!(container instanceof CelOptional)) return optionalOfValue(fieldOf(container, field));
-  return container.present ? optionalOfValue(fieldOf(container.value, field)) : CelOptional.NONE;
-}
-
-function elementOf(container: Value, key: Value): Value {
-  if (container instanceof CelList) {
-    const index = numeric(key);
-    if (index === undefined || (typeof index === 'number' && !Number.isInteger(index)))
-      throw new CelError('no such overload');
-    return index < 0 || index >= container.size ? undefined : container.get(Number(index));
-  }
-  if (isMap(container)) return container.find(key);
-  throw new CelError('no such overload');
-}
-
-/** Errors of one side do not count when the other side decides. */
-function logicalCode(left: Code, right: Code, decisive: boolean): Code {
-  return (evaluation) => {
-    let failure: unknown;
-    for (const side of [left, right]) {
-      try {
-        const value = side(evaluation);
-        if (value === decisive) return decisive;
-        if (value !== !decisive) failure ??= new CelError('no such overload');
-      } catch (error) {
-        if (!isSwallowable(error)) throw error;
-        failure ??= error;
-      }
-    }
-    if (failure !== undefined) throw failure;
-    return !decisive;
-  };
-}
-
-function dispatch(overloads: readonly Overload[], codes: readonly Code[]): Code {
-  return (evaluation) => {
-    let cost = 1;
-    const args: Value[] = [];
-    for (let i = 0; i < codes.length; i++) {
-      args[i] = codes[i]?.(evaluation);
-      cost += traversalCost(args[i]);
-    }
-    evaluation.spend(cost);
-    for (const overload of overloads) {
-      let fits = true;
-      for (let i = 0; fits && i < args.length; i++) fits = accepts(overload.params[i] ?? DYN, args[i]);
-      if (!fits) continue;
-      return overload.run(args, evaluation);
-    }
-    throw new CelError('no such overload');
-  };
 }

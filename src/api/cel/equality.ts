@@ -21,13 +21,19 @@ export function numeric(value: Value): number | bigint | undefined {
   return value instanceof CelUint ? value.value : undefined;
 }
 
-export function equal(a: Value, b: Value): boolean {
+/** Is told of every step of a comparison; throws to end it. */
+export interface Meter {
+  spend(cost: number): void;
+}
+
+export function equal(a: Value, b: Value, meter?: Meter): boolean {
+  meter?.spend(typeof a === 'string' ? 1 + a.length * 0.1 : 1);
   if (a === b) return true;
   const left = numeric(a);
   // oxlint-disable-next-line eqeqeq -- ints and doubles compare by value
   if (left !== undefined) return left == numeric(b);
   if (a === null || b === null || typeof a !== 'object' || typeof b !== 'object') return false;
-  if (a instanceof CelList) return b instanceof CelList && listsEqual(a, b);
+  if (a instanceof CelList) return b instanceof CelList && listsEqual(a, b, meter);
   if (a instanceof Uint8Array) return b instanceof Uint8Array && Buffer.compare(a, b) === 0;
   if (a instanceof CelTimestamp) return b instanceof CelTimestamp && a.ns === b.ns;
   if (a instanceof CelDuration) return b instanceof CelDuration && a.ns === b.ns;
@@ -35,40 +41,40 @@ export function equal(a: Value, b: Value): boolean {
   if (a instanceof CelOpaque) return b instanceof CelOpaque && a.typeName === b.typeName && a.equals(b);
   if (a instanceof CelOptional) {
     if (!(b instanceof CelOptional) || a.present !== b.present) return false;
-    return !a.present || equal(a.value, b.value);
+    return !a.present || equal(a.value, b.value, meter);
   }
-  if (a instanceof CelObject) return b instanceof CelObject && objectsEqual(a, b);
-  return isMap(a) && isMap(b) && mapsEqual(a, b);
+  if (a instanceof CelObject) return b instanceof CelObject && objectsEqual(a, b, meter);
+  return isMap(a) && isMap(b) && mapsEqual(a, b, meter);
 }
 
-function objectsEqual(a: CelObject, b: CelObject): boolean {
+function objectsEqual(a: CelObject, b: CelObject, meter: Meter | undefined): boolean {
   if (a.raw === b.raw) return true;
   for (const name of a.type.fields.keys()) {
     const left = a.find(name);
     const right = b.find(name);
-    if (left === undefined || right === undefined ? left !== right : !equal(left, right)) return false;
+    if (left === undefined || right === undefined ? left !== right : !equal(left, right, meter)) return false;
   }
   return true;
 }
 
-function mapsEqual(a: CelMap, b: CelMap): boolean {
+function mapsEqual(a: CelMap, b: CelMap, meter: Meter | undefined): boolean {
   if (a.size !== b.size) return false;
   for (const key of a.keys()) {
     const other = b.find(key);
-    if (other === undefined || !equal(a.find(key), other)) return false;
+    if (other === undefined || !equal(a.find(key), other, meter)) return false;
   }
   return true;
 }
 
-function listsEqual(a: CelList, b: CelList): boolean {
+function listsEqual(a: CelList, b: CelList, meter: Meter | undefined): boolean {
   if (a.size !== b.size) return false;
-  if (a.type?.listType !== undefined) return unorderedEqual(a, b);
-  for (let i = 0; i < a.size; i++) if (!equal(a.get(i), b.get(i))) return false;
+  if (a.type?.listType !== undefined) return unorderedEqual(a, b, meter);
+  for (let i = 0; i < a.size; i++) if (!equal(a.get(i), b.get(i), meter)) return false;
   return true;
 }
 
 /** Sets and lists of type map: the same elements in any order. */
-function unorderedEqual(a: CelList, b: CelList): boolean {
+function unorderedEqual(a: CelList, b: CelList, meter: Meter | undefined): boolean {
   const keyOf = itemKey(a);
   const rest = new Map<string, Value[]>();
   for (const item of b) {
@@ -79,7 +85,7 @@ function unorderedEqual(a: CelList, b: CelList): boolean {
   }
   for (const item of a) {
     const same = rest.get(keyOf(item));
-    const at = same?.findIndex((other) => equal(item, other)) ?? -1;
+    const at = same?.findIndex((other) => equal(item, other, meter)) ?? -1;
     if (same === undefined || at < 0) return false;
     same.splice(at, 1);
   }

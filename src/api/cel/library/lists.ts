@@ -5,23 +5,25 @@ import type { FunctionTable, Implementation } from '../functions.js';
 import { CelDuration, CelError, CelUint, type CelList, type Value } from '../values.js';
 import { int, noOverload } from './standard.js';
 
-function order(a: Value, b: Value): number {
+/** Comparing texts takes time by their length. */
+function order(a: Value, b: Value, evaluation: Evaluation): number {
+  evaluation.spend(typeof a === 'string' ? 1 + a.length * 0.1 : 1);
   const result = compare(a, b);
   if (result === undefined) throw noOverload();
   return result;
 }
 
-function isSorted(list: CelList): boolean {
-  for (let i = 1; i < list.size; i++) if (order(list.get(i - 1), list.get(i)) > 0) return false;
+function isSorted(list: CelList, evaluation: Evaluation): boolean {
+  for (let i = 1; i < list.size; i++) if (order(list.get(i - 1), list.get(i), evaluation) > 0) return false;
   return true;
 }
 
-function extreme(list: CelList, sign: number, name: string): Value {
+function extreme(list: CelList, sign: number, name: string, evaluation: Evaluation): Value {
   if (list.size === 0) throw new CelError(`${name} called on empty list`);
   let best = list.get(0);
   for (let i = 1; i < list.size; i++) {
     const item = list.get(i);
-    if (order(item, best) * sign > 0) best = item;
+    if (order(item, best, evaluation) * sign > 0) best = item;
   }
   return best;
 }
@@ -51,30 +53,33 @@ function sum(list: CelList, zero: Value): Value {
 }
 
 const lists: Record<string, Implementation> = {
-  'list<T>.indexOf(T): int': ([list, item]) => {
+  'list<T>.indexOf(T): int': ([list, item], evaluation) => {
     const all = list as CelList;
-    for (let i = 0; i < all.size; i++) if (equal(all.get(i), item)) return BigInt(i);
+    for (let i = 0; i < all.size; i++) if (equal(all.get(i), item, evaluation)) return BigInt(i);
     return -1n;
   },
-  'list<T>.lastIndexOf(T): int': ([list, item]) => {
+  'list<T>.lastIndexOf(T): int': ([list, item], evaluation) => {
     const all = list as CelList;
-    for (let i = all.size - 1; i >= 0; i--) if (equal(all.get(i), item)) return BigInt(i);
+    for (let i = all.size - 1; i >= 0; i--) if (equal(all.get(i), item, evaluation)) return BigInt(i);
     return -1n;
   },
 };
 for (const type of ['int', 'uint', 'double', 'bool', 'string', 'bytes', 'timestamp', 'duration', 'dyn']) {
-  lists[`list<${type}>.isSorted(): bool`] = ([list]) => isSorted(list as CelList);
-  lists[`list<${type}>.min(): ${type}`] = ([list]) => extreme(list as CelList, -1, 'min');
-  lists[`list<${type}>.max(): ${type}`] = ([list]) => extreme(list as CelList, 1, 'max');
+  lists[`list<${type}>.isSorted(): bool`] = ([list], evaluation) => isSorted(list as CelList, evaluation);
+  lists[`list<${type}>.min(): ${type}`] = ([list], evaluation) => extreme(list as CelList, -1, 'min', evaluation);
+  lists[`list<${type}>.max(): ${type}`] = ([list], evaluation) => extreme(list as CelList, 1, 'max', evaluation);
 }
-for (const [type, zero] of SUM_OF) lists[`list<${type}>.sum(): ${type}`] = ([list]) => sum(list as CelList, zero);
+for (const [type, zero] of SUM_OF)
+  lists[`list<${type}>.sum(): ${type}`] = ([list], evaluation) => {
+    evaluation.spend((list as CelList).size);
+    return sum(list as CelList, zero);
+  };
 
 export const listsLibrary: FunctionTable = lists;
 
 function has(list: CelList, item: Value, evaluation: Evaluation): boolean {
   for (const other of list) {
-    evaluation.spend(1);
-    if (equal(item, other)) return true;
+    if (equal(item, other, evaluation)) return true;
   }
   return false;
 }

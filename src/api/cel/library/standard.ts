@@ -109,8 +109,8 @@ const operators: FunctionTable = {
   ...ordering('_<=_', (order) => order <= 0),
   ...ordering('_>_', (order) => order > 0),
   ...ordering('_>=_', (order) => order >= 0),
-  '_==_(T, T): bool': ([a, b]) => equal(a, b),
-  '_!=_(T, T): bool': ([a, b]) => !equal(a, b),
+  '_==_(T, T): bool': ([a, b], evaluation) => equal(a, b, evaluation),
+  '_!=_(T, T): bool': ([a, b], evaluation) => !equal(a, b, evaluation),
   '!_(bool): bool': ([a]) => a !== true,
   '-_(int): int': ([a]) => int(-(a as bigint)),
   '-_(double): double': ([a]) => -(a as number),
@@ -124,8 +124,7 @@ const operators: FunctionTable = {
   '_-_(timestamp, duration): timestamp': ([a, b]) => timestamp(ns(a) - ns(b)),
   '_-_(duration, duration): duration': ([a, b]) => duration(ns(a) - ns(b)),
   '@@in(T, list<T>): bool': ([item, list], evaluation) => {
-    evaluation.spend((list as CelList).size * 0.1);
-    for (const other of list as CelList) if (equal(item, other)) return true;
+    for (const other of list as CelList) if (equal(item, other, evaluation)) return true;
     return false;
   },
   '@@in(K, map<K, V>): bool': ([key, map]) => (map as CelMap).find(key) !== undefined,

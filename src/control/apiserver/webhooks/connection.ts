@@ -41,7 +41,15 @@ export function connectSubject(target: ConnectPath, user: UserInfo, url: URL): A
   const rest = url.pathname.split('/proxy')[1] ?? '';
   const object = { kind, apiVersion: 'v1', ...optionsOf(kind, url.searchParams, rest) };
   return {
-    ...{ operation: 'CONNECT', group, version, resource, subresource, namespace, name, user, dryRun: false },
+    operation: 'CONNECT',
+    group,
+    version,
+    resource,
+    subresource,
+    namespace,
+    name,
+    user,
+    dryRun: false,
     kind: { group: '', version: 'v1', kind },
     options: {},
     object: object as unknown as KubeObject,

@@ -74,7 +74,14 @@ export function decide(
   const { serviceAccount, path, verb, group, resource, subresource, namespace, name } = check;
   const subject = serviceAccount === undefined ? user : serviceAccountSubject(serviceAccount);
   const { decision, reason } = authorizer.authorize({
-    ...{ user: subject, verb, group, version: '*', resource, subresource, namespace, name },
+    user: subject,
+    verb,
+    group,
+    version: '*',
+    resource,
+    subresource,
+    namespace,
+    name,
     ...(path === undefined ? {} : { path }),
   });
   return { allowed: decision === 'allow', reason };

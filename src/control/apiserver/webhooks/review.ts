@@ -71,6 +71,8 @@ export class InvalidAnswer extends Error {
   readonly code = 'ERR_INVALID_WEBHOOK_ANSWER';
 }
 
+const textOf = (value: unknown): string => (typeof value === 'string' ? value : '');
+
 interface AnswerFields {
   readonly uid?: unknown;
   readonly allowed?: unknown;
@@ -86,7 +88,7 @@ export function verdictOf(answer: unknown, version: string, uid: string, mutatin
   const { response } = review;
   if (typeof response !== 'object' || response === null) throw new InvalidAnswer('webhook response was absent');
   const expected = `admission.k8s.io/${version}, Kind=AdmissionReview`;
-  const actual = `${String(review['apiVersion'] ?? '')}, Kind=${String(review['kind'] ?? '')}`;
+  const actual = `${textOf(review['apiVersion'])}, Kind=${textOf(review['kind'])}`;
   const fields = response as AnswerFields;
   if (version === 'v1') {
     if (actual !== expected) throw new InvalidAnswer(`expected webhook response of ${expected}, got ${actual}`);

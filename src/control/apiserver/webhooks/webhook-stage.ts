@@ -5,14 +5,12 @@
  * changed, it begins anew. See docs/adr for what this guarantees.
  */
 import type { Clock } from '../../../base/clock.js';
-import { parseBody } from '../../../api/body.js';
 import { applyDefaults } from '../../../api/defaults/defaults.js';
 import { ApiError, notFoundPath } from '../../../api/errors.js';
 import type { KubeObject } from '../../../api/object.js';
 import { decodeObject } from '../../../api/schema/decode.js';
 import type { KindInfo, KindRegistry, ResourceInfo } from '../../../api/schema/registry.js';
-import type { Service } from '../../../api/types/core-v1.js';
-import { fromScale, toScale } from '../../../api/strategy/scale.js';
+import { toScale } from '../../../api/strategy/scale.js';
 import type { AdmissionAttributes } from '../../../security/admission/admission.js';
 import {
   matchingVersion,
@@ -20,10 +18,21 @@ import {
   type ResourceVersion,
 } from '../../../security/admission/policy/matching.js';
 import type { ObjectStore, WriteReply } from '../../../store/object-store.js';
-import { baseKey, isStale } from '../writes/staged-admission.js';
+import { isStale } from '../writes/staged-admission.js';
 import type { Admitted, WriteRequest } from '../writes/write-request.js';
 import type { CompiledWebhook, WebhookConfigurations } from './configurations.js';
 import { Dispatcher, Mutation, type DispatcherDeps } from './dispatcher.js';
+import {
+  OPERATIONS,
+  optionsOf,
+  baseOf,
+  isTaken,
+  bodyOf,
+  withObject,
+  unstored,
+  complete,
+  withoutAllocations,
+} from './request-forms.js';
 import type { Rehearse } from './rehearsal.js';
 import type { AdmissionSubject } from './review.js';
 
@@ -40,38 +49,6 @@ export interface WebhookStageOptions {
 }
 
 export const DEFAULT_WEBHOOK_STAGE: WebhookStageOptions = Object.freeze({ attempts: 5 });
-
-const OPERATIONS = {
-  create: ['CREATE'],
-  update: ['UPDATE', 'CREATE'],
-  patch: ['UPDATE', 'CREATE'],
-  delete: ['DELETE'],
-  deletecollection: ['DELETE'],
-} as const;
-
-const OPTIONS_KIND = {
-  create: 'CreateOptions',
-  update: 'UpdateOptions',
-  patch: 'PatchOptions',
-  delete: 'DeleteOptions',
-  deletecollection: 'DeleteOptions',
-} as const;
-
-function optionsOf({ verb, dryRun, fieldManager, fieldValidation, deletion }: WriteRequest): Record<string, unknown> {
-  const isDelete = verb === 'delete' || verb === 'deletecollection';
-  const { gracePeriodSeconds, propagationPolicy } = deletion ?? {};
-  return {
-    kind: OPTIONS_KIND[verb],
-    apiVersion: 'meta.k8s.io/v1',
-    ...(dryRun ? { dryRun: ['All'] } : {}),
-    ...(isDelete
-      ? {
-          ...(gracePeriodSeconds === undefined ? {} : { gracePeriodSeconds }),
-          ...(propagationPolicy === undefined ? {} : { propagationPolicy }),
-        }
-      : { fieldManager, fieldValidation }),
-  };
-}
 
 /** What an attempt came to: the sequencer's reply, which may be that the webhooks saw an old state. */
 interface Attempt {
@@ -269,7 +246,15 @@ export class WebhookStage {
     const { object } = decodeObject(kind, body, 'Ignore');
     const { group, version, resource, subresource, namespace, name, user, dryRun } = request;
     const subject: AdmissionSubject = {
-      ...{ operation: 'CREATE', group, version, resource, subresource, namespace, name, user, dryRun },
+      operation: 'CREATE',
+      group,
+      version,
+      resource,
+      subresource,
+      namespace,
+      name,
+      user,
+      dryRun,
       kind: { group: kind.group, version: kind.version, kind: kind.kind },
       options: optionsOf(request),
       object,
@@ -309,7 +294,14 @@ export class WebhookStage {
     const view = (shown: KubeObject | undefined) =>
       shown !== undefined && subresource === 'scale' ? toScale(info, shown) : shown;
     return {
-      ...{ operation, group, version, resource, subresource, namespace, name, dryRun },
+      operation,
+      group,
+      version,
+      resource,
+      subresource,
+      namespace,
+      name,
+      dryRun,
       kind: { group: kind.group, version: kind.version, kind: kind.kind },
       user: request.user,
       options: optionsOf(request),
@@ -329,65 +321,6 @@ export class WebhookStage {
     const body = bodyOf(request) as { metadata?: object };
     return withObject(request, { ...body, metadata: { ...body.metadata, name } });
   }
-}
-
-const baseOf = ({ operation, namespace, name, oldObject }: AdmissionAttributes): [string, string] =>
-  operation === 'CREATE' ? ['', ''] : [baseKey(namespace, name), oldObject?.metadata.resourceVersion ?? ''];
-
-const isTaken = ({ code, body }: WriteReply): boolean =>
-  code === 409 && (body as { reason?: string }).reason === 'AlreadyExists';
-
-function bodyOf({ object, body, contentType }: WriteRequest): unknown {
-  return object ?? (body === undefined ? {} : parseBody(body, contentType).value);
-}
-
-function withObject(request: WriteRequest, object: unknown): WriteRequest {
-  const { body: _body, ...rest } = request;
-  return { ...rest, contentType: '', object };
-}
-
-/** Without what the registry gives to a new object. */
-function unstored(object: KubeObject, unnamed: boolean): KubeObject {
-  const { uid: _uid, creationTimestamp: _created, generation: _generation, ...metadata } = object.metadata;
-  if (unnamed) delete metadata.name;
-  return { ...structuredClone(object), metadata: structuredClone(metadata) };
-}
-
-/** The whole object after the webhooks: back from its view, with what a new object was given before. */
-function complete(
-  info: ResourceInfo,
-  { subresource }: WriteRequest,
-  { object, operation }: AdmissionAttributes,
-  mutated: KubeObject | undefined,
-): KubeObject {
-  const before = object as KubeObject;
-  if (mutated === undefined) return before;
-  if (subresource === 'scale') return fromScale(info, before, mutated as Parameters<typeof fromScale>[2]);
-  if (operation !== 'CREATE') return mutated;
-  const { uid, creationTimestamp, generation, name } = before.metadata;
-  return {
-    ...mutated,
-    metadata: {
-      ...mutated.metadata,
-      ...(uid === undefined ? {} : { uid }),
-      ...(creationTimestamp === undefined ? {} : { creationTimestamp }),
-      ...(generation === undefined ? {} : { generation }),
-      ...(name === undefined ? {} : { name }),
-    },
-  };
-}
-
-/** Addresses and ports that the rehearsal gave to a new Service: the sequencer gives its own. */
-function withoutAllocations(request: WriteRequest, attributes: AdmissionAttributes): AdmissionAttributes {
-  const { group, resource, object } = attributes;
-  if (group !== '' || resource !== 'services' || object === undefined) return attributes;
-  const asked = (bodyOf(request) as Service).spec;
-  const { spec, ...rest } = object as Service & KubeObject;
-  if (spec === undefined) return attributes;
-  const { clusterIP, clusterIPs, ports, ...others } = spec;
-  const given = asked?.clusterIP ? { clusterIP, clusterIPs } : {};
-  const kept = ports?.map(({ nodePort, ...port }, i) => (asked?.ports?.[i]?.nodePort ? { ...port, nodePort } : port));
-  return { ...attributes, object: { ...rest, spec: { ...others, ...given, ports: kept } } as KubeObject };
 }
 
 /** Other versions under which a registry serves the same objects. */
