@@ -1,11 +1,12 @@
 /**
  * port-forward on the wire: SPDY/3.1 streams in pairs (data and error, by request id), directly on the connection or
- * tunnelled in WebSocket messages (`SPDY/3.1+portforward.k8s.io`).
+ * tunnelled in WebSocket messages (`SPDY/3.1+portforward.k8s.io`); clients without SPDY get WebSocket channels.
  */
 import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { createWebSocketStream, WebSocketServer } from 'ws';
 import { errorText } from '../../../base/log.js';
+import { CHANNEL_PROTOCOL, servePortChannels } from './port-forward-channels.js';
 import { acceptSpdy, isWebSocket, spdyProtocol } from './remote-command.js';
 import { serveSpdy, type SpdyStream } from './spdy-session.js';
 
@@ -30,6 +31,10 @@ function serveTunnel(request: IncomingMessage, socket: Duplex, head: Buffer, con
   const asked = String(request.headers['sec-websocket-protocol'] ?? '')
     .split(',')
     .map((one) => one.trim());
+  if (asked.includes(CHANNEL_PROTOCOL) && !asked.includes(TUNNEL)) {
+    servePortChannels(request, socket, head, connect);
+    return;
+  }
   if (!asked.includes(TUNNEL)) {
     socket.end('HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n');
     return;

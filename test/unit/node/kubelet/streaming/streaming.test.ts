@@ -130,4 +130,36 @@ describe('streaming', () => {
     await open(connection, { ...pair, streamtype: 'data' });
     assert.equal(await text(error), 'error forwarding port 81 to pod: refused');
   });
+
+  const channels = async (query: string) => {
+    const client = new WebSocket(`ws://${url}/forward?${query}`, ['v5.channel.k8s.io', 'v4.channel.k8s.io']);
+    const got = new Map<number, string>();
+    client.on('message', (message: Buffer) => {
+      const channel = message[0] ?? -1;
+      got.set(channel, (got.get(channel) ?? '') + message.subarray(1).toString('latin1'));
+    });
+    await once(client, 'open');
+    return { client, got };
+  };
+
+  it('forwards ports over WebSocket channels to clients without SPDY', async () => {
+    const { client, got } = await channels('ports=80');
+    assert.equal(client.protocol, 'v4.channel.k8s.io');
+    client.send(Buffer.from('\0ping'));
+    while (!got.get(0)?.endsWith('ping')) await once(client, 'message');
+    assert.deepEqual([got.get(0), got.get(1)], ['P\0ping', 'P\0']);
+    client.close();
+  });
+
+  it('says on the error channel why a port cannot be reached, and hangs up', async () => {
+    const { client, got } = await channels('ports=81');
+    await once(client, 'close');
+    assert.equal(got.get(1), 'Q\0error forwarding port 81 to pod: refused');
+  });
+
+  it('refuses ports that are none', async () => {
+    const client = new WebSocket(`ws://${url}/forward?ports=0`, 'v4.channel.k8s.io');
+    const [error] = (await once(client, 'error')) as [Error];
+    assert.match(error.message, /400/);
+  });
 });
