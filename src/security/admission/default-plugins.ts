@@ -1,4 +1,10 @@
-/** The plugins of a cluster, in upstream's order. */
+/**
+ * The plugins of a cluster, in upstream's order.
+ *
+ * Subresources: an object written through one reaches the plugins as an UPDATE with `subresource` set. Those that judge what
+ * users ask for let `status`, `scale`, `finalize` and the like pass: only PodSecurity looks at `pods/ephemeralcontainers`. An eviction
+ * reaches them as the DELETE of its pod, a binding does not reach them.
+ */
 import type { Random } from '../../base/random.js';
 import { AdmissionChain, type AdmissionPlugin } from './admission.js';
 import { certificateRequestAdmission } from './certificates.js';

@@ -3,7 +3,7 @@ import type { KubeObject } from '../../../api/object.js';
 import { Quantity } from '../../../api/quantity.js';
 import { addTo, amountsOf, toQuantityMap, type Amounts } from '../../../api/quota/amounts.js';
 import { evaluatorOf, podDeadlineMs, quotaCounts, type QuotaEvaluator } from '../../../api/quota/usage.js';
-import type { ResourceRef } from '../../../api/resource.js';
+import { groupResourceOf, type ResourceRef } from '../../../api/resource.js';
 import type { Pod, ResourceQuota, ResourceQuotaStatus } from '../../../api/types/core-v1.js';
 
 export interface Countable {
@@ -11,11 +11,16 @@ export interface Countable {
   readonly evaluator: QuotaEvaluator;
 }
 
+/** What quotas can count, each resource once however many versions it has. */
 export function countables(resources: readonly ResourceRef[]): Countable[] {
-  return resources.flatMap((resource) => {
-    const evaluator = resource.namespaced ? evaluatorOf(resource.group, resource.resource) : undefined;
-    return evaluator ? [{ resource, evaluator }] : [];
-  });
+  const found = new Map<string, Countable>();
+  for (const resource of resources) {
+    const name = groupResourceOf(resource);
+    const evaluator =
+      resource.namespaced && !found.has(name) ? evaluatorOf(resource.group, resource.resource) : undefined;
+    if (evaluator) found.set(name, { resource, evaluator });
+  }
+  return [...found.values()];
 }
 
 export const limitsOf = ({ spec }: ResourceQuota): readonly string[] => Object.keys(spec?.hard ?? {});

@@ -90,6 +90,14 @@ describe('the quota controller', () => {
     assert.deepEqual(status()?.used, { pods: '0' });
   });
 
+  it('counts an object once, whatever versions its kind has', async () => {
+    resources.push(TABS, { ...TABS, version: 'v2' });
+    await h.client.create(TABS, { metadata: { namespace: 'ns', name: 't' } });
+    await h.client.create(RESOURCEQUOTAS, quota({ 'count/tabs.example.com': '5' }));
+    await run();
+    assert.deepEqual(status()?.used, { 'count/tabs.example.com': '1' });
+  });
+
   it('counts kinds that came after its start', async () => {
     await run();
     resources.push(TABS);
