@@ -77,7 +77,7 @@ describe('the JavaScript client library', function () {
     await core.replaceNamespacedConfigMap({
       name: 'informed',
       namespace: NAMESPACE,
-      body: { metadata: made.metadata, data: { a: '2' } },
+      body: { metadata: made.metadata ?? metadata, data: { a: '2' } },
     });
     await eventually('the update is seen', 5_000, () => Promise.resolve(seen.includes('update informed 2')));
     await core.deleteNamespacedConfigMap({ name: 'informed', namespace: NAMESPACE });
@@ -136,7 +136,7 @@ describe('the JavaScript client library', function () {
           name: 'election',
           namespace: NAMESPACE,
           body: {
-            metadata: lease.metadata,
+            metadata: lease.metadata ?? { name: 'election' },
             spec: { leaseDurationSeconds: 15, holderIdentity, renewTime: new V1MicroTime() },
           },
         }),
