@@ -23,6 +23,7 @@ export const SECRETS = ref('', 'v1', 'secrets', 'Secret');
 export const SERVICEACCOUNTS = ref('', 'v1', 'serviceaccounts', 'ServiceAccount');
 export const EVENTS = ref('', 'v1', 'events', 'Event');
 export const DEPLOYMENTS = ref('apps', 'v1', 'deployments', 'Deployment');
+export const REPLICATION_CONTROLLERS = ref('', 'v1', 'replicationcontrollers', 'ReplicationController');
 export const REPLICASETS = ref('apps', 'v1', 'replicasets', 'ReplicaSet');
 export const ENDPOINTSLICES = ref('discovery.k8s.io', 'v1', 'endpointslices', 'EndpointSlice');
 export const LEASES = ref('coordination.k8s.io', 'v1', 'leases', 'Lease');

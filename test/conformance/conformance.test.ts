@@ -22,7 +22,7 @@ import { BLOCKS, readKnownFailures, readRows, type Row } from './table.js';
 
 const setting = (name: string) => process.env[`SKEIN_CONFORMANCE_${name}`] || undefined;
 
-const ROW_TIMEOUT_MS = 120_000;
+const ROW_TIMEOUT_MS = 150_000;
 const SLOW_ROW_TIMEOUT_MS = 10 * 60_000;
 
 const slow = setting('SLOW') !== undefined;

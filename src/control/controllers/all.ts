@@ -28,7 +28,7 @@ import { nodeLifecycleController, type NodeLifecycleOptions } from './nodelifecy
 import type { NodeLiveness } from './nodelifecycle/liveness.js';
 import { taintEvictionController, type TaintEvictionOptions } from './nodelifecycle/taint-eviction.js';
 import { podGcController, type PodGcOptions } from './podgc/controller.js';
-import { replicaSetController, type ReplicaSetOptions } from './replicaset/controller.js';
+import { replicaSetController, replicationController, type ReplicaSetOptions } from './replicaset/controller.js';
 import { resourceQuotaController } from './resourcequota/controller.js';
 import { serviceAccountController, type ServiceAccountOptions } from './serviceaccount/controller.js';
 import { serviceAccountTokensController, type ServiceAccountTokensOptions } from './serviceaccounttokens/controller.js';
@@ -104,6 +104,7 @@ function assemble(environment: ControllerEnvironment, options: ControllersOption
     nodeLifecycleController(deps, options.nodeLiveness, options.nodeLifecycle),
     taintEvictionController(deps, options.nodeLiveness, options.taintEviction),
     replicaSetController(deps, options.replicaSet),
+    replicationController(deps, options.replicaSet),
     deploymentController(deps, options.deployment),
     endpointsController(deps, options.endpoints),
     endpointSliceController(deps, options.endpointSlice),

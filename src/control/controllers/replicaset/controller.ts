@@ -1,5 +1,5 @@
 /**
- * Keeps the pods of each ReplicaSet at the wished number.
+ * Keeps the pods of each ReplicaSet, and of each ReplicationController, its older form, at the wished number.
  *
  * Guarantee: never more creations than missing pods, however far the cache lags (see `expectations.ts`). Pods that are being
  * deleted do not count, so a pod that cannot finish on a lost node does not block its replacement.
@@ -7,8 +7,8 @@
 import { isDeepStrictEqual } from 'node:util';
 import { errorText } from '../../../base/log.js';
 import { ApiError, isForbidden, isNotFound } from '../../../api/errors.js';
-import { controllerOf, keyOf, splitKey, type KubeObject } from '../../../api/object.js';
-import { PODS, REPLICASETS } from '../../../api/resource.js';
+import { controllerOf, keyOf, splitKey, type DeepReadonly, type KubeObject } from '../../../api/object.js';
+import { PODS, REPLICASETS, REPLICATION_CONTROLLERS, type ResourceRef } from '../../../api/resource.js';
 import { labelMatcher } from '../../../api/selectors/label.js';
 import type { ReplicaSet } from '../../../api/types/apps-v1.js';
 import type { Pod } from '../../../api/types/core-v1.js';
@@ -30,10 +30,40 @@ export interface ReplicaSetOptions {
   readonly workers?: number;
 }
 
-const COMPONENT = 'replicaset-controller';
+/** What differs between the two forms. */
+interface ReplicaKind {
+  readonly resource: ResourceRef;
+  /** The controller's name. */
+  readonly name: string;
+  /** Whom its Events come from. */
+  readonly component: string;
+  readonly selectorOf: (object: DeepReadonly<ReplicaSet>) => ReturnType<typeof labelMatcher>;
+}
+
+const REPLICA_SET: ReplicaKind = {
+  resource: REPLICASETS,
+  name: 'replicaset',
+  component: 'replicaset-controller',
+  selectorOf: ({ spec }) => labelMatcher(spec?.selector),
+};
+
+/** Its selector is a plain map of labels; the rest is as in a ReplicaSet. */
+const REPLICATION_CONTROLLER: ReplicaKind = {
+  resource: REPLICATION_CONTROLLERS,
+  name: 'replicationcontroller',
+  component: 'replication-controller',
+  selectorOf: ({ spec }) => {
+    const matchLabels = spec?.selector as Readonly<Record<string, string>> | undefined;
+    return labelMatcher(matchLabels && { matchLabels });
+  },
+};
 
 export function replicaSetController(deps: SharedDeps, options: ReplicaSetOptions = {}): Controller {
-  return new ReplicaSetReconciler(deps, options).controller;
+  return new ReplicaSetReconciler(deps, options, REPLICA_SET).controller;
+}
+
+export function replicationController(deps: SharedDeps, options: ReplicaSetOptions = {}): Controller {
+  return new ReplicaSetReconciler(deps, options, REPLICATION_CONTROLLER).controller;
 }
 
 class ReplicaSetReconciler {
@@ -45,12 +75,13 @@ class ReplicaSetReconciler {
   constructor(
     private readonly deps: SharedDeps,
     private readonly options: ReplicaSetOptions,
+    private readonly kind: ReplicaKind,
   ) {
-    this.replicaSets = deps.informers.of(REPLICASETS);
+    this.replicaSets = deps.informers.of(kind.resource);
     this.pods = deps.informers.of(PODS);
     this.expectations = new Expectations(deps.clock, options.expectationTimeoutMs ?? 300_000);
     this.controller = new Controller(deps, {
-      name: 'replicaset',
+      name: kind.name,
       workers: options.workers ?? 5,
       waitFor: [this.replicaSets, this.pods],
       reconcile: (key) => this.reconcile(key),
@@ -87,8 +118,7 @@ class ReplicaSetReconciler {
     if (controllerOf(pod)) return;
     if (previous && !before && isDeepStrictEqual(previous.metadata.labels, pod.metadata.labels)) return;
     for (const replicaSet of this.replicaSets.byIndex(BY_NAMESPACE, pod.metadata.namespace ?? '')) {
-      if (labelMatcher(replicaSet.spec?.selector).matches(pod.metadata.labels))
-        this.controller.queue.add(keyOf(replicaSet));
+      if (this.kind.selectorOf(replicaSet).matches(pod.metadata.labels)) this.controller.queue.add(keyOf(replicaSet));
     }
   }
 
@@ -102,7 +132,7 @@ class ReplicaSetReconciler {
   /** The key of the ReplicaSet that controls the object, if it is one we know. */
   private ownerOf(object: KubeObject): string | undefined {
     const owner = controllerOf(object);
-    if (owner?.kind !== REPLICASETS.kind) return undefined;
+    if (owner?.kind !== this.kind.resource.kind) return undefined;
     const replicaSet = this.replicaSets.get(object.metadata.namespace ?? '', owner.name);
     return replicaSet?.metadata.uid === owner.uid ? keyOf(replicaSet) : undefined;
   }
@@ -115,11 +145,11 @@ class ReplicaSetReconciler {
       return;
     }
     const met = this.expectations.met(key);
-    const selects = labelMatcher(replicaSet.spec?.selector);
+    const selects = this.kind.selectorOf(replicaSet);
     const pods = await claim<Pod>({
       client: this.deps.client,
       resource: PODS,
-      ownerResource: REPLICASETS,
+      ownerResource: this.kind.resource,
       owner: replicaSet,
       candidates: this.pods.byIndex(BY_NAMESPACE, namespace).filter(isPodActive),
       selects: (pod) => selects.matches(pod.metadata.labels),
@@ -140,7 +170,7 @@ class ReplicaSetReconciler {
     const { status, requeueAfterMs } = planStatus(replicaSet, pods, failure, nowMs);
     if (!isDeepStrictEqual(status, replicaSet.status)) {
       try {
-        await this.deps.client.updateStatus<ReplicaSet>(REPLICASETS, { ...replicaSet, status });
+        await this.deps.client.updateStatus<ReplicaSet>(this.kind.resource, { ...replicaSet, status });
       } catch (error) {
         if (!isNotFound(error)) throw error;
       }
@@ -176,7 +206,7 @@ class ReplicaSetReconciler {
 
   /** Batches of 1, 2, 4, …: when creation fails for a reason common to all, few calls are wasted. */
   private async createPods(key: string, replicaSet: ReplicaSet, count: number): Promise<Error | undefined> {
-    const pod = podOf(replicaSet);
+    const pod = podOf(this.kind.resource, replicaSet);
     for (let left = count, batch = 1; left > 0; batch *= 2) {
       const size = Math.min(batch, left);
       const errors = await Promise.all(Array.from({ length: size }, () => this.createPod(key, replicaSet, pod)));
@@ -219,7 +249,7 @@ class ReplicaSetReconciler {
   }
 
   private event(object: ReplicaSet, type: 'Normal' | 'Warning', reason: string, message: string): void {
-    this.deps.events(COMPONENT).event(object, type, reason, message);
+    this.deps.events(this.kind.component).event(object, type, reason, message);
   }
 }
 
@@ -227,7 +257,7 @@ const asError = (error: unknown) =>
   error instanceof Error ? error : new ApiError(500, 'InternalError', String(error));
 
 /** A new pod from the template. */
-function podOf(replicaSet: ReplicaSet): Pod {
+function podOf(resource: ResourceRef, replicaSet: ReplicaSet): Pod {
   const template = structuredClone(replicaSet.spec?.template) ?? {};
   const { labels, annotations, finalizers } = template.metadata ?? {};
   return {
@@ -239,7 +269,7 @@ function podOf(replicaSet: ReplicaSet): Pod {
       ...(labels ? { labels } : {}),
       ...(annotations ? { annotations } : {}),
       ...(finalizers ? { finalizers } : {}),
-      ownerReferences: [controllerRef(REPLICASETS, replicaSet)],
+      ownerReferences: [controllerRef(resource, replicaSet)],
     },
     ...(template.spec ? { spec: template.spec } : {}),
   };

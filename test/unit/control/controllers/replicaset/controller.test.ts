@@ -2,10 +2,13 @@ import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import { ApiError } from '../../../../../src/api/errors.js';
 import { controllerOf } from '../../../../../src/api/object.js';
-import { EVENTS, PODS, REPLICASETS } from '../../../../../src/api/resource.js';
+import { EVENTS, PODS, REPLICASETS, REPLICATION_CONTROLLERS } from '../../../../../src/api/resource.js';
 import type { ReplicaSet } from '../../../../../src/api/types/apps-v1.js';
-import type { Event, Pod } from '../../../../../src/api/types/core-v1.js';
-import { replicaSetController } from '../../../../../src/control/controllers/replicaset/controller.js';
+import type { Event, Pod, ReplicationController } from '../../../../../src/api/types/core-v1.js';
+import {
+  replicaSetController,
+  replicationController,
+} from '../../../../../src/control/controllers/replicaset/controller.js';
 import { endTerminating, harness, replicaSet, runPod, type Harness } from '../harness.js';
 
 const podsOf = (h: Harness) => h.client.all<Pod>(PODS);
@@ -42,6 +45,24 @@ describe('ReplicaSet controller', () => {
       observedGeneration: 1,
     });
     assert.ok(reasons(h).includes(`SuccessfulCreate: Created pod: ${pods[0]?.metadata.name}`));
+  });
+
+  it('keeps the pods of ReplicationControllers likewise, which select by a plain map', async () => {
+    await h.run(replicationController(h));
+    const template = { metadata: { labels: { app: 'old' } }, spec: { containers: [{ name: 'c', image: 'i' }] } };
+    await h.client.create<ReplicationController>(REPLICATION_CONTROLLERS, {
+      metadata: { namespace: 'ns', name: 'old' },
+      spec: { replicas: 2, selector: { app: 'old' }, template },
+    });
+    await h.clock.advance(100);
+    const [first, second] = podsOf(h);
+    assert.equal(controllerOf(first as Pod)?.kind, 'ReplicationController');
+    assert.ok(second);
+    await h.client.delete(PODS, 'ns', first?.metadata.name ?? '');
+    await h.clock.advance(100);
+    assert.equal(podsOf(h).length, 2);
+    const { status } = await h.client.get<ReplicationController>(REPLICATION_CONTROLLERS, 'ns', 'old');
+    assert.equal(status?.replicas, 2);
   });
 
   it('counts a pod as available only after minReadySeconds, without any event', async () => {
