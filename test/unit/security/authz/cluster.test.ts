@@ -6,6 +6,7 @@ import { StoreFollower } from '../../../../src/store/follower.js';
 import { MemoryStore } from '../../../../src/testing/memory-store.js';
 
 const GROUP = 'rbac.authorization.k8s.io';
+const NOTHING = { group: '', version: '', resource: '', subresource: '', namespace: '', name: '' };
 
 describe('the authorization of a cluster', () => {
   /** A store that puts (or, without an object, removes) what it is asked to. */
@@ -34,7 +35,7 @@ describe('the authorization of a cluster', () => {
       authorizer.authorize({
         user,
         verb: 'get',
-        ...{ group: '', version: '', resource: '', subresource: '', namespace: '', name: '' },
+        ...NOTHING,
         path,
       }).decision === 'allow';
     return { store, follower, write, ask };
