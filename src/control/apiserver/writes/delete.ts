@@ -193,6 +193,16 @@ export function deletePresent(
   return { object: transaction.put(key, marked), removed };
 }
 
+/** Old clients did not expect the pods of a Job to go with it; new ones often do. */
+function warnOfOrphans({ info, warnings }: WriteContext, parameters: DeleteParameters): void {
+  const unsaid = parameters.propagationPolicy === undefined && parameters.orphanDependents === undefined;
+  if (!unsaid || info.group !== 'batch' || !orphansByDefault(info)) return;
+  warnings.push(
+    'child pods are preserved by default when jobs are deleted; set propagationPolicy=Background to remove them ' +
+      'or set propagationPolicy=Orphan to suppress this warning',
+  );
+}
+
 export function deleteObject(context: WriteContext): Outcome {
   const { info, request, transaction } = context;
   if (!info.verbs.includes('delete')) throw methodNotAllowed();
@@ -200,6 +210,7 @@ export function deleteObject(context: WriteContext): Outcome {
   const key = keyOf(info, request.namespace, request.name);
   const present = transaction.get(key);
   if (present === undefined) throw notFound(info, request.name);
+  warnOfOrphans(context, parameters);
   const { object, removed } = deletePresent(context, key, present, parameters);
   const waits = parameters.orphanDependents === false || parameters.propagationPolicy === 'Foreground';
   if (!removed) return { code: waits ? 202 : 200, body: object };
