@@ -5,6 +5,8 @@ import { silentLogger } from '../../../src/base/log.js';
 import { noMetrics } from '../../../src/base/metrics.js';
 import { systemRandom } from '../../../src/base/random.js';
 import { DEFINITIONS } from '../../../src/api/customresources/status.js';
+import { CONFIGMAPS, type ResourceRef } from '../../../src/api/resource.js';
+import { garbageCollector } from '../../../src/control/controllers/garbagecollector/controller.js';
 import type { KubeObject } from '../../../src/api/object.js';
 import { customResourceCleanupController } from '../../../src/control/controllers/customresourcecleanup/controller.js';
 import { eventRecorders } from '../../../src/control/controllers/deps.js';
@@ -218,11 +220,39 @@ describe('custom resources over HTTP', function () {
     assert.equal((await ask('GET', other.crd)).code, 200);
   });
 
-  it('removes the instances before the definition', async () => {
+  function controllerDeps() {
     const { client } = cluster;
     const environment = { client, clock: systemClock, random: systemRandom, log: silentLogger, metrics: noMetrics };
-    const informers = new InformerSet(environment);
-    const deps = { ...environment, informers, events: eventRecorders(environment) };
+    return { ...environment, informers: new InformerSet(environment), events: eventRecorders(environment) };
+  }
+
+  it('collects objects of kinds that came after the collector began', async () => {
+    const deps = controllerDeps();
+    const { client } = cluster;
+    const added: ResourceRef[] = [];
+    const collector = garbageCollector(deps, { resources: [CONFIGMAPS], customResources: () => added });
+    const services = new ServiceGroup('test', [collector, deps.informers], silentLogger);
+    await services.start();
+    try {
+      const owner = await client.create<KubeObject>(CONFIGMAPS, { metadata: { namespace: 'default', name: 'owner' } });
+      const { group, plural, kind, path, object } = await define([version('v1', OPEN)]);
+      added.push({ group, version: 'v1', resource: plural, kind, namespaced: true });
+      // Any change of a definition makes the collector look again.
+      await define([version('v1', OPEN)]);
+      const dependent = object('dependent', {}) as { metadata: object };
+      const reference = { apiVersion: 'v1', kind: 'ConfigMap', name: 'owner', uid: owner.metadata.uid };
+      dependent.metadata = { name: 'dependent', ownerReferences: [reference] };
+      assert.equal((await ask('POST', path('v1'), dependent)).code, 201);
+      await client.delete(CONFIGMAPS, 'default', 'owner');
+      await until(async () => (await ask('GET', `${path('v1')}/dependent`)).code === 404);
+    } finally {
+      await services.stop();
+    }
+  });
+
+  it('removes the instances before the definition', async () => {
+    const deps = controllerDeps();
+    const { informers } = deps;
     const services = new ServiceGroup(
       'test',
       [customResourceCleanupController(deps, { retryMs: 20 }), informers],

@@ -311,7 +311,8 @@ export class ResourceHandler {
       const headers = seconds === undefined ? {} : { 'Retry-After': String(seconds) };
       return sendJson(request, response, reply.code, reply.body, { warnings, headers });
     }
-    return this.sendObject(request, response, reply.code, info, reply.body as KubeObject, shown, query, warnings);
+    const object = await this.inVersion(info, reply.body as KubeObject);
+    return this.sendObject(request, response, reply.code, info, object, shown, query, warnings);
   }
 
   /** An update or apply of an absent object creates it, which is another right. */
@@ -332,6 +333,14 @@ export class ResourceHandler {
     }
     if (!info.verbs.includes(verb)) throw methodNotAllowed();
     if (verb === 'create' ? name !== '' : verb !== 'deletecollection' && name === '') throw methodNotAllowed();
+  }
+
+  /** Deletions are carried out on the stored version; it is shown in the one that was asked for. */
+  private async inVersion(info: ResourceInfo, object: KubeObject): Promise<KubeObject> {
+    const remote = info.view?.remote;
+    if (remote === undefined || object.kind !== info.kind || object.apiVersion === remote.shown) return object;
+    const [shown] = await this.deps.reads.converted(remote, [object]);
+    return shown ?? object;
   }
 
   private async submit(request: WriteRequest): Promise<WriteReply> {

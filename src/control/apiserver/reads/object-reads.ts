@@ -205,6 +205,12 @@ export class ObjectReads {
 
   private selectShown(view: StorageView, selection: Selection): readonly KubeObject[] {
     const { group, resource } = view.storage;
+    if (selection.name !== undefined && selection.namespace !== undefined) {
+      const { namespace, name } = selection;
+      const found = this.deps.store.get({ group, resource, namespace, name });
+      const shown = found && view.fromStorage(found);
+      return shown && selection.matches(shown) ? [shown] : [];
+    }
     const all = this.deps.store.list(group, resource, selection.namespace).map((object) => view.fromStorage(object));
     return selection.everything ? all : all.filter((object) => selection.matches(object));
   }

@@ -135,6 +135,16 @@ describe('validation of CustomResourceDefinitions', () => {
     });
   }
 
+  it('refuses keywords that hold something else, wherever they are', () => {
+    const items = { type: 'object', required: 5, properties: { a: 'x' }, enum: 'abc' } as unknown as JSONSchemaProps;
+    const found = check(definition(inSpec({ type: 'array', items })));
+    assert.ok(
+      found.some((text) => text.startsWith(`${AT}.properties[spec].items.required: Invalid value: 5`)),
+      found.join(),
+    );
+    assert.ok(found.some((text) => text.startsWith(`${AT}.properties[spec].items.properties: Invalid value`)));
+  });
+
   it('refuses wrong names, versions and conversions', () => {
     const found = check(
       definition(
