@@ -210,8 +210,14 @@ function compareAligned(
     }
   }
   // Of items with one key only the last would be told of.
-  if (found !== undefined && type.kind === 'keyed' && indexItems(type, after)?.size !== after.length) return 'moved';
+  if (found !== undefined && type.kind === 'keyed' && hasDuplicates(type, after)) return 'moved';
   return found?.result();
+}
+
+function hasDuplicates(type: KeyedListType, list: readonly unknown[]): boolean {
+  const [key = ''] = type.keys;
+  if (type.keys.length > 1) return indexItems(type, list)?.size !== list.length;
+  return new Set(list.map((item) => (item as JsonMap)[key])).size !== list.length;
 }
 
 /** Items of one key: duplicates, which old data may have, are one value together. */
