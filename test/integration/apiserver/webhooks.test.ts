@@ -11,6 +11,7 @@ import { CONFIGMAPS, NAMESPACES, PODS, type ResourceRef } from '../../../src/api
 import { KindRegistry } from '../../../src/api/schema/registry.js';
 import { InProcessClient } from '../../../src/control/apiserver/client.js';
 import { ObjectReads } from '../../../src/control/apiserver/reads/object-reads.js';
+import { connectSubject } from '../../../src/control/apiserver/webhooks/connection.js';
 import { createPolicyPlugins, createWebhooks, type Webhooks } from '../../../src/control/apiserver/webhooks/index.js';
 import { createWriteExecutor } from '../../../src/control/apiserver/writes/executor.js';
 import { createDefaultAdmission, DEFAULT_ADMISSION } from '../../../src/security/admission/default-plugins.js';
@@ -423,6 +424,85 @@ describe('admission webhooks and policies', function () {
     assert.equal((await failure(client.create(CONFIGMAPS, configMap('x')))).reason, 'AlreadyExists');
   });
 
+  it('passes warnings and audit annotations on', async () => {
+    handlers.set('/v', () => ({ allowed: true, warnings: ['take\ncare'], auditAnnotations: { seen: 'yes' } }));
+    await validating('v', hook('/v'));
+    const reply = await staged.write('1', {
+      id: '1',
+      verb: 'create',
+      group: '',
+      version: 'v1',
+      resource: 'configmaps',
+      subresource: '',
+      namespace: 'default',
+      name: '',
+      user: { name: 'u', groups: [] },
+      dryRun: false,
+      fieldManager: '',
+      fieldValidation: 'Ignore',
+      force: false,
+      contentType: '',
+      object: configMap('x'),
+    });
+    assert.deepEqual(reply.warnings, ['take care']);
+    assert.deepEqual(reply.annotations, { 'v.example.com/seen': 'yes' });
+  });
+
+  it('asks about connections', async () => {
+    handlers.set('/v', () => ({ allowed: false, status: { message: 'no attaching' } }));
+    const rules = [{ operations: ['CONNECT'], apiGroups: [''], apiVersions: ['v1'], resources: ['pods/attach'] }];
+    await validating('v', hook('/v', { rules }));
+    const target = (subresource: string) => ({
+      group: '',
+      version: 'v1',
+      resource: 'pods',
+      subresource,
+      namespace: 'default',
+      name: 'p',
+    });
+    const url = new URL('http://localhost/api/v1/namespaces/default/pods/p/attach?container=c&stdin=true');
+    const user = { name: 'u', groups: [] };
+    await webhooks.stage.connect(connectSubject(target('exec'), user, url));
+    const error = await failure(webhooks.stage.connect(connectSubject(target('attach'), user, url)));
+    assert.match(error.message, /denied the request: no attaching/);
+    assert.deepEqual(seen[0]?.request.object, {
+      kind: 'PodAttachOptions',
+      apiVersion: 'v1',
+      stdin: true,
+      container: 'c',
+    });
+  });
+
+  it('asks about scales and bindings in their own form', async () => {
+    handlers.set('/v', () => ({ allowed: true }));
+    const rules = [
+      { operations: ['*'], apiGroups: ['apps'], apiVersions: ['v1'], resources: ['deployments/scale'] },
+      { operations: ['*'], apiGroups: [''], apiVersions: ['v1'], resources: ['pods/binding'] },
+    ];
+    const made = { replicas: 1, selector: { matchLabels: { a: 'b' } } };
+    const template = { metadata: { labels: { a: 'b' } }, spec: { containers: [container] } };
+    const metadata = { name: 'd', namespace: 'default' };
+    await client.create(DEPLOYMENTS, { metadata, spec: { ...made, template } } as KubeObject);
+    await client.create(PODS, pod('p'));
+    await validating('v', hook('/v', { rules }));
+    await client.patch(DEPLOYMENTS, 'default', 'd', 'merge', { spec: { replicas: 4 } }, { subresource: 'scale' });
+    await client.createSubresource(PODS, 'default', 'p', 'binding', {
+      apiVersion: 'v1',
+      kind: 'Binding',
+      metadata: { name: 'p', namespace: 'default' },
+      target: { kind: 'Node', name: 'n' },
+    });
+    assert.deepEqual(
+      seen.map(({ request }) => [request['subResource'], request.object?.kind, request.operation]),
+      [
+        ['scale', 'Scale', 'UPDATE'],
+        ['binding', 'Binding', 'CREATE'],
+      ],
+    );
+    const scale = seen[0]?.request.object as KubeObject & { spec: Json };
+    assert.equal(scale.spec['replicas'], 4);
+  });
+
   it('asks about each object of a collection', async () => {
     for (const name of ['a', 'b']) await client.create(CONFIGMAPS, configMap(name));
     handlers.set('/v', ({ name }) => ({ allowed: name !== 'b' }));
@@ -545,6 +625,7 @@ describe('admission webhooks and policies', function () {
     it('warns where it may not deny, and fails open where the policy says so', async () => {
       await policy({
         failurePolicy: 'Ignore',
+        auditAnnotations: [{ key: 'replicas', valueExpression: 'string(object.spec.replicas)' }],
         validations: [{ expression: 'object.spec.nope == 1' }, { expression: 'false' }],
       });
       await bind({ validationActions: ['Warn', 'Audit'] });
@@ -566,6 +647,19 @@ describe('admission webhooks and policies', function () {
         object: deployment('w', 1),
       });
       assert.equal(reply.code, 201);
+      const audited = JSON.parse(
+        reply.annotations?.['validation.policy.admission.k8s.io/validation_failure'] ?? '[]',
+      ) as unknown;
+      assert.deepEqual(audited, [
+        {
+          message: 'failed expression: false',
+          policy: 'p',
+          binding: 'b',
+          expressionIndex: 1,
+          validationActions: ['Warn', 'Audit'],
+        },
+      ]);
+      assert.equal(reply.annotations?.['p/replicas'], '1');
       assert.deepEqual(reply.warnings, [
         "Validation failed for ValidatingAdmissionPolicy 'p' with binding 'b': failed expression: false",
       ]);

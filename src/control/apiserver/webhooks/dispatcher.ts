@@ -22,7 +22,7 @@ import {
   denial,
   dryRunRefusal,
   InvalidAnswer,
-  passedOn,
+  type Remarks,
   requestOf,
   reviewOf,
   verdictOf,
@@ -60,7 +60,7 @@ export class Mutation {
   constructor(
     private readonly dispatcher: Dispatcher,
     private readonly hooks: readonly CompiledWebhook[],
-    readonly warnings: string[],
+    readonly remarks: Remarks,
   ) {}
 
   get changed(): boolean {
@@ -95,7 +95,7 @@ export class Mutation {
     this.asked.push(asked);
     const verdict = await this.dispatcher.ask(hook, subject, as, true);
     if (verdict === undefined) return subject;
-    this.warnings.push(...passedOn(verdict.warnings));
+    this.remarks.add(hook, verdict);
     if (!verdict.allowed) throw denial(hook.name, verdict.status);
     const { object } = subject;
     if (verdict.patch === undefined || object === undefined) return subject;
@@ -125,7 +125,7 @@ export class Dispatcher {
   async validate(
     hooks: readonly CompiledWebhook[],
     subject: AdmissionSubject,
-    warnings: string[],
+    remarks: Remarks,
   ): Promise<{ readonly asked: boolean }> {
     const called = hooks.flatMap((hook) => {
       const as = this.match(hook, subject);
@@ -137,7 +137,7 @@ export class Dispatcher {
       const verdict = result.value;
       const hook = called[i]?.hook;
       if (verdict === undefined || hook === undefined) continue;
-      warnings.push(...passedOn(verdict.warnings));
+      remarks.add(hook, verdict);
       if (!verdict.allowed) throw denial(hook.name, verdict.status);
     }
     return { asked: called.length > 0 };

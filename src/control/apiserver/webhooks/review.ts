@@ -3,6 +3,7 @@ import { ApiError, badRequest, internalError, type Status, type StatusReason } f
 import type { KubeObject } from '../../../api/object.js';
 import type { MatchedRequest, ResourceVersion } from '../../../security/admission/policy/matching.js';
 import type { UserInfo } from '../../../security/authn/user.js';
+import type { WriteReply } from '../../../store/object-store.js';
 import type { CompiledWebhook } from './configurations.js';
 
 /** A request as webhooks and match conditions see it. */
@@ -64,6 +65,7 @@ export interface Verdict {
   /** JSON patch operations. */
   readonly patch: unknown;
   readonly warnings: readonly string[];
+  readonly auditAnnotations: Readonly<Record<string, string>>;
 }
 
 /** The answer is not one to this request. `message` is upstream's. */
@@ -73,6 +75,12 @@ export class InvalidAnswer extends Error {
 
 const textOf = (value: unknown): string => (typeof value === 'string' ? value : '');
 
+function textsOf(value: unknown): Record<string, string> {
+  if (typeof value !== 'object' || value === null) return {};
+  const entries = Object.entries(value).filter((entry): entry is [string, string] => typeof entry[1] === 'string');
+  return Object.fromEntries(entries);
+}
+
 interface AnswerFields {
   readonly uid?: unknown;
   readonly allowed?: unknown;
@@ -80,6 +88,7 @@ interface AnswerFields {
   readonly patch?: unknown;
   readonly patchType?: unknown;
   readonly warnings?: unknown;
+  readonly auditAnnotations?: unknown;
 }
 
 /** Throws {@link InvalidAnswer}. */
@@ -103,6 +112,7 @@ export function verdictOf(answer: unknown, version: string, uid: string, mutatin
     status: typeof status === 'object' ? status : undefined,
     patch,
     warnings: Array.isArray(warnings) ? warnings.filter((text): text is string => typeof text === 'string') : [],
+    auditAnnotations: textsOf(fields.auditAnnotations),
   };
 }
 
@@ -143,6 +153,31 @@ export const callFailure = (webhook: string, why: string): ApiError =>
 
 export const dryRunRefusal = ({ name }: CompiledWebhook): ApiError =>
   badRequest(`admission webhook "${name}" does not support dry run`);
+
+/** What webhooks add to the answer besides their verdict. */
+export class Remarks {
+  warnings: string[] = [];
+  annotations: Record<string, string> = {};
+
+  add({ name }: CompiledWebhook, { warnings, auditAnnotations }: Verdict): void {
+    this.warnings.push(...passedOn(warnings));
+    for (const [key, value] of Object.entries(auditAnnotations)) this.annotations[`${name}/${key}`] = value;
+  }
+
+  clear(): void {
+    this.warnings = [];
+    this.annotations = {};
+  }
+
+  addedTo(reply: WriteReply): WriteReply {
+    if (this.warnings.length === 0 && Object.keys(this.annotations).length === 0) return reply;
+    return {
+      ...reply,
+      warnings: [...this.warnings, ...reply.warnings],
+      annotations: { ...this.annotations, ...reply.annotations },
+    };
+  }
+}
 
 /** Characters of one warning, and of all warnings of one answer, that are passed on. */
 const MAX_WARNING = 256;

@@ -34,7 +34,7 @@ import {
   withoutAllocations,
 } from './request-forms.js';
 import type { Rehearse } from './rehearsal.js';
-import type { AdmissionSubject } from './review.js';
+import { Remarks, type AdmissionSubject } from './review.js';
 
 export interface WebhookStageDeps extends DispatcherDeps {
   readonly configurations: WebhookConfigurations;
@@ -89,8 +89,11 @@ export class WebhookStage {
   async connect(subject: AdmissionSubject): Promise<void> {
     const { configurations } = this.deps;
     if (!configurations.concern(subject, () => this.deps.equivalents(subject))) return;
-    await new Mutation(this.dispatcher, configurations.mutating, []).run(subject, (patched) => patched as KubeObject);
-    await this.dispatcher.validate(configurations.validating, subject, []);
+    await new Mutation(this.dispatcher, configurations.mutating, new Remarks()).run(
+      subject,
+      (patched) => patched as KubeObject,
+    );
+    await this.dispatcher.validate(configurations.validating, subject, new Remarks());
   }
 
   private concerns({ verb, group, version, resource, subresource, namespace, name }: WriteRequest): boolean {
@@ -104,29 +107,29 @@ export class WebhookStage {
   }
 
   private async write(store: ObjectStore, id: string, request: WriteRequest): Promise<WriteReply> {
-    const warnings: string[] = [];
+    const remarks = new Remarks();
     for (let attempt = 0; ; attempt++) {
-      warnings.length = 0;
+      remarks.clear();
       let outcome: Attempt;
       try {
         // Replies are remembered by id: a new attempt is another write.
-        outcome = await this.attempt(store, attempt === 0 ? id : `${id}/${attempt}`, request, warnings);
+        outcome = await this.attempt(store, attempt === 0 ? id : `${id}~${attempt}`, request, remarks);
       } catch (error) {
         if (!(error instanceof ApiError)) throw error;
-        return { code: error.code, body: error.toStatus(), warnings };
+        return remarks.addedTo({ code: error.code, body: error.toStatus(), warnings: [] });
       }
       const { reply, nameTaken = false } = outcome;
       if ((!isStale(reply) && !nameTaken) || attempt + 1 >= this.options.attempts) {
-        return warnings.length === 0 ? reply : { ...reply, warnings: [...warnings, ...reply.warnings] };
+        return remarks.addedTo(reply);
       }
       await store.barrier();
     }
   }
 
-  private async attempt(store: ObjectStore, id: string, request: WriteRequest, warnings: string[]): Promise<Attempt> {
+  private async attempt(store: ObjectStore, id: string, request: WriteRequest, remarks: Remarks): Promise<Attempt> {
     const { verb, subresource, group, resource } = request;
     if (verb === 'create' && (subresource !== '' || (group === '' && resource === 'bindings'))) {
-      return this.attemptBody(store, id, request, warnings);
+      return this.attemptBody(store, id, request, remarks);
     }
     const { subjects, reply } = this.deps.rehearse(request, 'admitted');
     // Only the sequencer refuses. Should it not, the webhooks have not been asked, and the write comes back as stale.
@@ -136,21 +139,21 @@ export class WebhookStage {
     if (reply !== undefined && reply.code >= 400) return refused();
     const bases = Object.fromEntries(subjects.map(baseOf));
     if (verb === 'delete' || verb === 'deletecollection') {
-      for (const attributes of subjects) await this.askAboutDeletion(this.subjectOf(request, attributes), warnings);
+      for (const attributes of subjects) await this.askAboutDeletion(this.subjectOf(request, attributes), remarks);
       return { reply: await store.write(id, { ...request, admitted: { bases, judged: true } }) };
     }
     const [attributes] = subjects;
     if (attributes?.object === undefined) return refused();
-    return this.attemptObject(store, id, request, attributes, bases, warnings, refused);
+    return this.attemptObject(store, id, request, attributes, bases, remarks, refused);
   }
 
-  private async askAboutDeletion(subject: AdmissionSubject, warnings: string[]): Promise<void> {
+  private async askAboutDeletion(subject: AdmissionSubject, remarks: Remarks): Promise<void> {
     const { configurations } = this.deps;
-    await new Mutation(this.dispatcher, configurations.mutating, warnings).run(
+    await new Mutation(this.dispatcher, configurations.mutating, remarks).run(
       subject,
       (patched) => patched as KubeObject,
     );
-    await this.dispatcher.validate(configurations.validating, subject, warnings);
+    await this.dispatcher.validate(configurations.validating, subject, remarks);
   }
 
   private async attemptObject(
@@ -159,20 +162,13 @@ export class WebhookStage {
     request: WriteRequest,
     attributes: AdmissionAttributes,
     bases: Admitted['bases'],
-    warnings: string[],
+    remarks: Remarks,
     refused: () => Promise<Attempt>,
   ): Promise<Attempt> {
     const isNew = attributes.operation === 'CREATE';
     const generated = isNew ? this.generatedName(request, attributes) : undefined;
     const named = generated === undefined ? request : this.withName(request, generated);
-    const { object, changed } = await this.mutated(
-      request,
-      named,
-      attributes,
-      bases,
-      generated !== undefined,
-      warnings,
-    );
+    const { object, changed } = await this.mutated(request, named, attributes, bases, generated !== undefined, remarks);
     const submit = (admitted: Omit<Admitted, 'bases'>) =>
       store.write(id, { ...named, admitted: { bases, ...admitted } });
     const judges = this.judgesOf(attributes);
@@ -189,7 +185,7 @@ export class WebhookStage {
       if (refused || last?.object === undefined) {
         return { reply: await submit({ object, judged: false }) };
       }
-      await this.dispatcher.validate(judges, this.subjectOf(request, last), warnings);
+      await this.dispatcher.validate(judges, this.subjectOf(request, last), remarks);
     }
     const reply = await submit({ object, judged: true });
     return { reply, nameTaken: generated !== undefined && isTaken(reply) };
@@ -212,12 +208,12 @@ export class WebhookStage {
     attributes: AdmissionAttributes,
     bases: Admitted['bases'],
     unnamed: boolean,
-    warnings: string[],
+    remarks: Remarks,
   ): Promise<{ object: KubeObject | undefined; changed: boolean }> {
     const info = this.infoOf(request);
     const isNew = attributes.operation === 'CREATE';
     const shown = (of: AdmissionAttributes) => this.subjectOf(request, unnamed ? { ...of, name: '' } : of, isNew);
-    const mutation = new Mutation(this.dispatcher, this.deps.configurations.mutating, warnings);
+    const mutation = new Mutation(this.dispatcher, this.deps.configurations.mutating, remarks);
     const settle = (patched: unknown) => this.settled(request, patched);
     const first = isNew ? withoutAllocations(request, attributes) : attributes;
     const mutated = await mutation.run(shown(first), settle);
@@ -233,12 +229,7 @@ export class WebhookStage {
   }
 
   /** Bindings, evictions and the like: the body itself is what webhooks are asked about. */
-  private async attemptBody(
-    store: ObjectStore,
-    id: string,
-    request: WriteRequest,
-    warnings: string[],
-  ): Promise<Attempt> {
+  private async attemptBody(store: ObjectStore, id: string, request: WriteRequest, remarks: Remarks): Promise<Attempt> {
     const info = this.infoOf(request);
     const kind = this.kindOf(request, info);
     const { configurations } = this.deps;
@@ -260,9 +251,9 @@ export class WebhookStage {
       object,
       oldObject: undefined,
     };
-    const mutation = new Mutation(this.dispatcher, configurations.mutating, warnings);
+    const mutation = new Mutation(this.dispatcher, configurations.mutating, remarks);
     const mutated = await mutation.run(subject, (patched) => decodeObject(kind, patched, 'Ignore').object);
-    await this.dispatcher.validate(configurations.validating, mutated, warnings);
+    await this.dispatcher.validate(configurations.validating, mutated, remarks);
     return { reply: await store.write(id, mutation.changed ? withObject(request, mutated.object) : request) };
   }
 

@@ -39,6 +39,8 @@ export interface PolicyDeps {
 interface Finding {
   readonly message: string;
   readonly reason: string;
+  /** Which of the policy's validations it is. */
+  readonly index: number;
 }
 
 interface Subject extends MatchedRequest {
@@ -61,6 +63,7 @@ export function validatingAdmissionPolicy(deps: PolicyDeps): AdmissionPlugin {
 
 function judge(subject: Subject, bindings: readonly CompiledBinding[]): void {
   const budget = new CostBudget();
+  const failures: object[] = [];
   const denials: { policy: string; binding: string; finding: Finding }[] = [];
   for (const binding of bindings) {
     const object = subject.lookups.get(GROUP, 'validatingadmissionpolicies', '', binding.policyName);
@@ -72,6 +75,7 @@ function judge(subject: Subject, bindings: readonly CompiledBinding[]): void {
     for (const finding of evaluate(subject, policy, binding, as, budget)) {
       const named = { policy: policy.name, binding: binding.name, finding };
       if (binding.actions.includes('Deny') || binding.actions.length === 0) denials.push(named);
+      if (binding.actions.includes('Audit')) failures.push(auditedFailure(policy, binding, finding));
       if (binding.actions.includes('Warn')) {
         subject.attributes.effects.warn(
           `Validation failed for ValidatingAdmissionPolicy '${policy.name}' with binding '${binding.name}': ${finding.message}`,
@@ -79,9 +83,20 @@ function judge(subject: Subject, bindings: readonly CompiledBinding[]): void {
       }
     }
   }
+  if (failures.length > 0) subject.attributes.effects.annotate(FAILURE_ANNOTATION, JSON.stringify(failures));
   const [first] = denials;
   if (first) throw refusal(subject, first.policy, first.binding, first.finding);
 }
+
+const FAILURE_ANNOTATION = 'validation.policy.admission.k8s.io/validation_failure';
+
+const auditedFailure = (policy: CompiledPolicy, binding: CompiledBinding, { message, index }: Finding) => ({
+  message,
+  policy: policy.name,
+  binding: binding.name,
+  expressionIndex: index,
+  validationActions: binding.actions,
+});
 
 const CODES: Readonly<Record<string, number>> = { Unauthorized: 401, Forbidden: 403, RequestEntityTooLarge: 413 };
 
@@ -122,7 +137,7 @@ function evaluate(
 ): Finding[] {
   const params = paramsOf(subject, policy, binding);
   if (typeof params === 'string') {
-    return policy.failsClosed ? [{ message: `failed to configure binding: ${params}`, reason: '' }] : [];
+    return policy.failsClosed ? [{ message: `failed to configure binding: ${params}`, reason: '', index: 0 }] : [];
   }
   return params.flatMap((param) => evaluateWith(subject, policy, as, param, budget));
 }
@@ -164,32 +179,37 @@ function evaluateWith(
   budget: CostBudget,
 ): Finding[] {
   const values = policyValues(inputOf(subject, as, params), budget, policy.variables);
-  const undecided = (message: string): Finding[] => (policy.failsClosed ? [{ message, reason: '' }] : []);
+  const undecided = (message: string, index = 0): Finding[] =>
+    policy.failsClosed ? [{ message, reason: '', index }] : [];
   if (policy.conditions.length > 0) {
     const met = evaluateConditions(policy.conditions, values, budget);
     if (met.error !== undefined) return undecided(met.error);
     if (!met.matches) return [];
   }
   const findings: Finding[] = [];
-  for (const validation of policy.validations) {
+  for (const [index, validation] of policy.validations.entries()) {
     const { program, expression } = validation;
     const result = program?.evaluate(values, budget);
     if (result?.ok === true && result.value === true) continue;
     if (result?.ok === true && result.value === false) {
-      findings.push({ message: messageOf(validation, values, budget), reason: validation.reason });
+      findings.push({ message: messageOf(validation, values, budget), reason: validation.reason, index });
       continue;
     }
     const why = result === undefined ? 'compilation failed' : result.ok ? 'no such overload' : result.message;
-    findings.push(...undecided(`expression '${expression.trim()}' resulted in error: ${why}`));
+    findings.push(...undecided(`expression '${expression.trim()}' resulted in error: ${why}`, index));
   }
   for (const { key, program } of policy.auditAnnotations) {
     const result = program?.evaluate(values, budget);
-    if (result?.ok !== true)
-      findings.push(...undecided(`audit annotation '${key}' resulted in error: ${result?.message ?? ''}`));
+    if (result?.ok === true) {
+      const text = typeof result.value === 'string' ? result.value.trim() : '';
+      if (text !== '') subject.attributes.effects.annotate(`${policy.name}/${key}`, text.slice(0, MAX_ANNOTATION));
+    } else findings.push(...undecided(`audit annotation '${key}' resulted in error: ${result?.message ?? ''}`));
   }
   return findings;
 }
 
+/** Characters of an audit annotation's value. */
+const MAX_ANNOTATION = 10 * 1024;
 /** Characters that a message expression may give. */
 const MAX_MESSAGE = 5 * 1024;
 
@@ -223,7 +243,7 @@ function inputOf(subject: Subject, as: ResourceVersion, params: KubeObject | und
     name,
     namespace,
     operation,
-    userInfo: { username: user.name, uid: user.uid ?? '', groups: user.groups, extra: {} },
+    userInfo: { username: user.name, uid: user.uid ?? '', groups: user.groups, extra: user.extra ?? {} },
     dryRun,
     options: {},
   };
