@@ -175,7 +175,7 @@ const INVALID: readonly Case[] = [
   ],
   [
     'batch/v1/jobs',
-    (o) => (o.spec.completionMode = 'Indexed') && delete o.spec.parallelism && (o.spec.parallelism = 2),
+    (o) => Object.assign(o.spec, { completionMode: 'Indexed', parallelism: 2 }),
     'spec.completions: Required value: when completion mode is Indexed',
   ],
   [
