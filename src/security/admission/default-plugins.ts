@@ -14,7 +14,7 @@ import { limitRanger } from './limit-ranger.js';
 import { namespaceLifecycle } from './namespace-lifecycle.js';
 import { nodeRestriction } from './node-restriction.js';
 import { rbacEscalation } from './rbac-escalation.js';
-import { serviceAccountAdmission } from './service-account.js';
+import { serviceAccountAdmission, serviceAccountWarnings } from './service-account.js';
 import { podSecurity } from './pod-security/plugin.js';
 import { priorityAdmission } from './priority.js';
 import { ResourceQuotaAdmission } from './resource-quota.js';
@@ -50,6 +50,7 @@ export function createDefaultAdmission(
     namespaceLifecycle,
     limitRanger,
     serviceAccountAdmission(deps),
+    serviceAccountWarnings,
     nodeRestriction,
     taintNodesByCondition,
     podSecurity,

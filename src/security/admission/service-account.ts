@@ -60,6 +60,21 @@ export function serviceAccountAdmission({ random }: { readonly random: Random })
   };
 }
 
+/** Says once that the annotation has had its day, as the strategy of ServiceAccounts upstream. */
+export const serviceAccountWarnings: AdmissionPlugin = {
+  name: 'ServiceAccountWarnings',
+  handles: ({ group, resource, subresource, operation }) =>
+    resource === 'serviceaccounts' && group === '' && subresource === '' && operation !== 'DELETE',
+  admit({ object, oldObject, effects }) {
+    const has = (one: typeof object) => one?.metadata.annotations?.[ENFORCE_ANNOTATION] !== undefined;
+    if (!has(object) || has(oldObject)) return;
+    effects.warn(
+      `metadata.annotations[${ENFORCE_ANNOTATION}]: deprecated in v1.32+; ` +
+        'prefer separate namespaces to isolate access to mounted secrets',
+    );
+  },
+};
+
 /** The decoder has checked its types. */
 const podOf = ({ object }: AdmissionAttributes) => object as Pod | undefined;
 

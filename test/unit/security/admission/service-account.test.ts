@@ -4,7 +4,7 @@ import { isForbidden } from '../../../../src/api/errors.js';
 import type { KubeObject } from '../../../../src/api/object.js';
 import type { Pod, PodSpec, ServiceAccount } from '../../../../src/api/types/core-v1.js';
 import type { AdmissionAttributes, AdmissionLookups } from '../../../../src/security/admission/admission.js';
-import { serviceAccountAdmission } from '../../../../src/security/admission/service-account.js';
+import { serviceAccountAdmission, serviceAccountWarnings } from '../../../../src/security/admission/service-account.js';
 
 const MOUNT_PATH = '/var/run/secrets/kubernetes.io/serviceaccount';
 
@@ -147,6 +147,28 @@ describe('ServiceAccount admission', () => {
     };
     const place = { operation: 'UPDATE', subresource: 'ephemeralcontainers' } as const;
     assert.throws(() => run(debug, accounts, {}, place), /ephemeral container e with envVar V/);
+  });
+
+  it('warns of the annotation when it is new', () => {
+    const account: KubeObject = {
+      metadata: { name: 'a', annotations: { 'kubernetes.io/enforce-mountable-secrets': 'true' } },
+    };
+    const texts: string[] = [];
+    const write = (oldObject?: KubeObject) =>
+      serviceAccountWarnings.admit?.(
+        {
+          operation: oldObject ? 'UPDATE' : 'CREATE',
+          object: account,
+          ...(oldObject ? { oldObject } : {}),
+          effects: { warn: (text: string) => texts.push(text) },
+        } as unknown as AdmissionAttributes,
+        {} as AdmissionLookups,
+      );
+    write();
+    write({ metadata: { name: 'a' } });
+    write(account);
+    assert.equal(texts.length, 2);
+    assert.match(texts[0] ?? '', /deprecated in v1.32\+; prefer separate namespaces/);
   });
 
   it('lets mirror pods ask the API for nothing', () => {
