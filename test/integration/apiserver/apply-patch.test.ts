@@ -165,4 +165,69 @@ describe('apply patches over HTTP', function () {
     assert.equal((theirs?.fieldsV1?.['f:spec'] as Record<string, unknown>)['f:replicas'], undefined);
     assert.equal((after.spec as { replicas: number }).replicas, 3);
   });
+
+  it('applies custom resources by their schema, in each of their versions', async () => {
+    const openAPIV3Schema = {
+      type: 'object',
+      properties: {
+        spec: {
+          type: 'object',
+          properties: {
+            size: { type: 'integer' },
+            parts: {
+              type: 'array',
+              'x-kubernetes-list-type': 'map',
+              'x-kubernetes-list-map-keys': ['id'],
+              items: {
+                type: 'object',
+                required: ['id'],
+                properties: { id: { type: 'string' }, note: { type: 'string' } },
+              },
+            },
+          },
+        },
+        status: { type: 'object', properties: { phase: { type: 'string' } } },
+      },
+    };
+    const version = (name: string, storage: boolean) => ({
+      name,
+      storage,
+      served: true,
+      schema: { openAPIV3Schema },
+      subresources: { status: {} },
+    });
+    const made = await send('POST', '/apis/apiextensions.k8s.io/v1/customresourcedefinitions', 'application/json', {
+      metadata: { name: 'things.x.example' },
+      spec: {
+        group: 'x.example',
+        scope: 'Namespaced',
+        names: { plural: 'things', kind: 'Thing' },
+        versions: [version('v1', true), version('v2', false)],
+      },
+    });
+    assert.equal(made.code, 201, made.body.message);
+    const thing = (by: string, spec: object, of = 'v1', more = '', rest: object = {}) =>
+      send(
+        'PATCH',
+        `/apis/x.example/${of}/namespaces/default/things/t${more}?fieldManager=${by}`,
+        'application/apply-patch+yaml',
+        { apiVersion: `x.example/${of}`, kind: 'Thing', metadata: { name: 't' }, ...(more ? {} : { spec }), ...rest },
+      );
+    assert.equal((await thing('one', { size: 1, parts: [{ id: 'a', note: 'x' }, { id: 'b' }] })).code, 201);
+    assert.equal(
+      (await thing('two', { parts: [{ id: 'a', note: 'y' }] }, 'v2')).body.message,
+      'Apply failed with 1 conflict: conflict with "one": .spec.parts[id="a"].note',
+    );
+    assert.equal((await thing('two', { parts: [{ id: 'c' }] }, 'v2')).code, 200);
+    assert.equal(
+      (await thing('two', { wrong: 1 })).body.message,
+      'failed to create typed patch object (/t; x.example/v1, Kind=Thing): .spec.wrong: field not declared in schema',
+    );
+    const given = await thing('one', { parts: [{ id: 'b' }] });
+    assert.deepEqual(given.body.spec, { parts: [{ id: 'b' }, { id: 'c' }] });
+    const status = await thing('ctl', {}, 'v1', '/status', { spec: { size: 9 }, status: { phase: 'Up' } });
+    assert.deepEqual([status.body.spec, status.body.status], [given.body.spec, { phase: 'Up' }]);
+    const entry = status.body.metadata.managedFields?.find(({ manager }) => manager === 'ctl');
+    assert.deepEqual([entry?.subresource, entry?.fieldsV1], ['status', { 'f:status': { 'f:phase': {} } }]);
+  });
 });
