@@ -122,6 +122,12 @@ describe('conversion webhooks', () => {
     assert.equal(calls, 1);
   });
 
+  it('asks once for many readers', async () => {
+    await client.create(kind('v1'), host('a', { hostPort: 'x:1' }));
+    await Promise.all(Array.from({ length: 5 }, () => client.get(kind('v2'), 'default', 'a')));
+    assert.equal(calls, 1);
+  });
+
   it('watches in one version', async () => {
     const abort = new AbortController();
     const seen: string[] = [];

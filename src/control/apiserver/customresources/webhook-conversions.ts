@@ -66,6 +66,8 @@ export function conversionKey(object: KubeObject, to: string): string {
 }
 
 export class WebhookConversions {
+  /** What is being converted, by version. */
+  private readonly pending = new WeakMap<RemoteConversion, Map<KubeObject, Promise<void>>>();
   /** Entries go with the stored objects. */
   private readonly known = new WeakMap<KubeObject, Map<RemoteConversion, KubeObject>>();
 
@@ -74,22 +76,47 @@ export class WebhookConversions {
     private readonly limits: WebhookConversionLimits = DEFAULT_CONVERSION_LIMITS,
   ) {}
 
-  /** Stored objects as requests see them. Rejects with a 500 when the webhook fails. */
+  /**
+   * Stored objects as requests see them. Whoever asks for an object that is being converted waits for the same answer. Rejects with
+   * a 500 when the webhook fails.
+   */
   async shown(remote: RemoteConversion, stored: readonly KubeObject[]): Promise<readonly KubeObject[]> {
-    const missing = stored.filter((object) => !this.known.get(object)?.has(remote));
-    for (let from = 0; from < missing.length; from += this.limits.batch) {
-      const batch = missing.slice(from, from + this.limits.batch);
-      const foreign = batch.filter(({ apiVersion }) => apiVersion !== remote.shown);
-      const converted = await this.convert(remote.webhook, foreign, remote.shown);
-      foreign.forEach((object, index) => {
-        const answer = converted[index];
-        if (answer) this.remember(remote, object, remote.settle(object, answer));
-      });
-      for (const object of batch) {
-        if (object.apiVersion === remote.shown) this.remember(remote, object, remote.settle(object, object));
-      }
-    }
+    const missing = stored.filter((object) => this.known.get(object)?.has(remote) !== true);
+    if (missing.length > 0) await this.learn(remote, missing);
     return stored.map((object) => this.known.get(object)?.get(remote) ?? object);
+  }
+
+  private async learn(remote: RemoteConversion, missing: readonly KubeObject[]): Promise<void> {
+    let pending = this.pending.get(remote);
+    if (!pending) this.pending.set(remote, (pending = new Map()));
+    const waits = new Set<Promise<void>>();
+    const mine: KubeObject[] = [];
+    for (const object of missing) {
+      const under = pending.get(object);
+      if (under) waits.add(under);
+      else mine.push(object);
+    }
+    for (let from = 0; from < mine.length; from += this.limits.batch) {
+      const batch = mine.slice(from, from + this.limits.batch);
+      const work = this.load(remote, batch).finally(() => {
+        for (const object of batch) pending.delete(object);
+      });
+      for (const object of batch) pending.set(object, work);
+      waits.add(work);
+    }
+    await Promise.all(waits);
+  }
+
+  private async load(remote: RemoteConversion, batch: readonly KubeObject[]): Promise<void> {
+    const foreign = batch.filter(({ apiVersion }) => apiVersion !== remote.shown);
+    const converted = await this.convert(remote.webhook, foreign, remote.shown);
+    foreign.forEach((object, index) => {
+      const answer = converted[index];
+      if (answer) this.remember(remote, object, remote.settle(object, answer));
+    });
+    for (const object of batch) {
+      if (object.apiVersion === remote.shown) this.remember(remote, object, remote.settle(object, object));
+    }
   }
 
   /** Submits a write, and again with the conversions that it turns out to need. */
