@@ -9,6 +9,9 @@ import { DEFAULT_FAIRNESS, Fairness } from '../control/apiserver/fairness/fairne
 import { createWebhooks } from '../control/apiserver/webhooks/index.js';
 import { ApiServer, type PathExtension } from '../control/apiserver/http/server.js';
 import { NodeProxy } from '../control/apiserver/proxy/node-proxy.js';
+import { registerMetricsKinds } from '../control/apiserver/resourcemetrics/kinds.js';
+import { ResourceMetrics } from '../control/apiserver/resourcemetrics/resource-metrics.js';
+import { UsageSampler } from '../control/apiserver/resourcemetrics/sampler.js';
 import { ObjectReads } from '../control/apiserver/reads/object-reads.js';
 import { Authenticator } from '../security/authn/authenticator.js';
 import type { Authorizer } from '../security/authz/authorizer.js';
@@ -83,6 +86,12 @@ export function createApi(
   });
   const store = webhooks.stage.wrap(replica);
   const client = new InProcessClient({ store, reads, random, serviceAccounts });
+  registerMetricsKinds(registry);
+  const nodes = new NodeProxy({
+    store: replica,
+    reads,
+    dialer: { request: (options) => httpsRequest({ ...options, agent, ...tls }) },
+  });
   const fairness = new Fairness(clock, DEFAULT_FAIRNESS, metrics);
   return {
     reads,
@@ -113,11 +122,8 @@ export function createApi(
             { name: 'store', live: false, check: () => (replica.view ? undefined : 'no sequencer is in reach') },
           ],
           metricsText: () => metrics.render(),
-          nodes: new NodeProxy({
-            store: replica,
-            reads,
-            dialer: { request: (options) => httpsRequest({ ...options, agent, ...tls }) },
-          }),
+          nodes,
+          resourceMetrics: new ResourceMetrics({ reads, clock, sampler: new UsageSampler({ clock, kubelets: nodes }) }),
           extension: createExtension(base, config, address, enrolment, mesh, replica, client, importImage),
         },
         { port: config.apiPort, host: '0.0.0.0', tls },
