@@ -100,6 +100,7 @@ function roleFactories(
             namespace: '',
             name: '',
           }).decision === 'allow',
+        kinds: (group, version, resource) => registry.find(group, version, resource),
         deletableResources: () => deletable(registry),
         customResources: () => customResources(registry),
         nodeLifecycle: { unknownGraceMs: UNKNOWN_GRACE_MS },

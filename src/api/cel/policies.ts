@@ -73,6 +73,8 @@ export interface PolicyVariables {
   /** `namespaceObject`, which match conditions of webhooks do not have. */
   readonly namespaceObject: boolean;
   readonly params: boolean;
+  /** The type of `object` and `oldObject`; anything unless it is checked for a kind. */
+  readonly object?: CelType;
   /** Types of the policy's own variables. */
   readonly variables?: ReadonlyMap<string, CelType>;
 }
@@ -80,10 +82,10 @@ export interface PolicyVariables {
 /** What match conditions may mention. */
 export const WEBHOOK_VARIABLES: PolicyVariables = { namespaceObject: false, params: false };
 
-function declared({ namespaceObject, params, variables }: PolicyVariables): Map<string, CelType> {
+function declared({ namespaceObject, params, variables, object = DYN }: PolicyVariables): Map<string, CelType> {
   const types = new Map<string, CelType>([
-    ['object', DYN],
-    ['oldObject', DYN],
+    ['object', object],
+    ['oldObject', object],
     ['request', REQUEST],
     ['authorizer', AUTHORIZER],
   ]);

@@ -3,6 +3,7 @@
  * be started again after it was stopped, as the role comes and goes.
  */
 import { ServiceGroup, type Service } from '../../base/lifecycle.js';
+import type { KindLookup } from '../../api/cel/policy-type-check.js';
 import { groupResourceOf, type ResourceRef } from '../../api/resource.js';
 import { bootstrapController, type BootstrapOptions } from './bootstrap/controller.js';
 import { bootstrapPolicyController } from './bootstrappolicy/controller.js';
@@ -32,6 +33,7 @@ import { replicaSetController, replicationController, type ReplicaSetOptions } f
 import { resourceQuotaController } from './resourcequota/controller.js';
 import { serviceAccountController, type ServiceAccountOptions } from './serviceaccount/controller.js';
 import { serviceAccountTokensController, type ServiceAccountTokensOptions } from './serviceaccounttokens/controller.js';
+import { validatingAdmissionPolicyStatusController } from './validatingadmissionpolicystatus/controller.js';
 import { claimProtectionController, volumeProtectionController } from './volumeprotection/controller.js';
 
 export interface ControllersOptions
@@ -51,6 +53,8 @@ export interface ControllersOptions
   /** Those of them that are custom resources, which come and go. None unless told. */
   readonly customResources?: () => readonly ResourceRef[];
   readonly customResourceCleanup?: CustomResourceCleanupOptions;
+  /** What resources' objects look like, to check the types in admission policies; without it none are checked. */
+  readonly kinds?: KindLookup;
   readonly replicaSet?: ReplicaSetOptions;
   readonly deployment?: DeploymentOptions;
   readonly endpoints?: EndpointsOptions;
@@ -123,6 +127,7 @@ function assemble(environment: ControllerEnvironment, options: ControllersOption
     podGcController(deps, options.podGc),
     eventTtlController(deps, options.eventTtl),
     flowControlController(deps),
+    ...(options.kinds ? [validatingAdmissionPolicyStatusController(deps, options.kinds)] : []),
   ];
   // Informers last to start: their first events find every handler in place. First to stop, so that nothing wakes any more.
   return new ServiceGroup('controllers', [...controllers, informers], log);
