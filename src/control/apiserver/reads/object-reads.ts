@@ -16,10 +16,17 @@ import {
 import type { KubeObject } from '../../../api/object.js';
 import type { ResourceRef } from '../../../api/resource.js';
 import { viewOf } from './view.js';
-import { StoreUnavailable, type ObjectStore, type Revision, type WriteReply } from '../../../store/object-store.js';
+import {
+  RevisionGone,
+  StoreUnavailable,
+  type ObjectStore,
+  type Revision,
+  type WriteReply,
+} from '../../../store/object-store.js';
 import type { RemoteConversion, StorageView } from '../../../api/conversion/conversion.js';
 import type { WebhookConversions } from '../customresources/webhook-conversions.js';
 import type { WriteRequest } from '../writes/write-request.js';
+import { listAt, positionOf } from './rewound-list.js';
 import type { Selection } from './selection.js';
 
 export interface ReadDeps {
@@ -64,11 +71,13 @@ interface Snapshot {
 }
 
 interface Token {
+  /** The version of the whole list; -1 asks for the rest of an expired list, as it is now. */
   readonly rv: Revision;
   readonly start: string;
+  /** When the list began, in milliseconds of wall-clock time. */
+  readonly at: number;
 }
 
-const positionOf = ({ metadata }: KubeObject) => `${metadata.namespace ?? ''}\u0000${metadata.name ?? ''}`;
 const encodeToken = (token: Token) =>
   Buffer.from(JSON.stringify({ v: 'meta.k8s.io/v1', ...token })).toString('base64url');
 
@@ -76,7 +85,7 @@ function decodeToken(text: string): Token {
   try {
     const token = JSON.parse(Buffer.from(text, 'base64url').toString()) as Partial<Token>;
     if (Number.isSafeInteger(token.rv) && typeof token.start === 'string') {
-      return { rv: token.rv as number, start: token.start };
+      return { rv: token.rv as number, start: token.start, at: Number(token.at ?? 0) };
     }
   } catch {
     // Falls through to the refusal.
@@ -171,7 +180,7 @@ export class ObjectReads {
       throw expired('The provided resource version is not available any more; list without resourceVersionMatch=Exact');
     }
     const items = await this.selectAll(resource, request.selection);
-    return this.page(items, revision, 0, request);
+    return this.page(items, revision, 0, request, this.deps.clock.nowMs());
   }
 
   /** As `select`, also for versions that only a webhook can show. */
@@ -233,14 +242,18 @@ export class ObjectReads {
       const index = items.findIndex((item) => positionOf(item) > token.start);
       return index < 0 ? items.length : index;
     };
-    // The revision -1 asks for the rest of an expired list, as it is now.
-    if (token.rv === -1 || token.rv === this.deps.store.revision) {
+    const { store, clock } = this.deps;
+    // The peer that gave the token may be ahead of this one.
+    if (token.rv > store.revision) await this.fresh(String(token.rv));
+    if (token.rv === -1 || token.rv === store.revision) {
+      const { revision } = store;
       const items = await this.selectAll(resource, request.selection);
-      return this.page(items, this.deps.store.revision, after(items), request);
+      return this.page(items, revision, after(items), request, token.rv === -1 ? clock.nowMs() : token.at);
     }
-    const snapshot = this.snapshots.get(`${token.rv} ${request.shape}`);
-    if (snapshot && snapshot.expiresMs > this.deps.clock.monotonicMs()) {
-      return this.page(snapshot.items, token.rv, after(snapshot.items), request);
+    if (clock.nowMs() - token.at <= this.limits.snapshotTtlMs) {
+      const snapshot = this.snapshots.get(`${token.rv} ${request.shape}`);
+      const items = snapshot?.items ?? (await this.selectAt(resource, request.selection, token.rv));
+      if (items) return this.page(items, token.rv, after(items), request, token.at);
     }
     const error = expired(
       'The provided continue parameter is too old to display a consistent list result. You can start a new list ' +
@@ -248,10 +261,35 @@ export class ObjectReads {
         'results. Continuing with the provided token results in an inconsistent list - objects that were created, ' +
         'modified, or deleted between the time the first chunk was returned and now may show up in the list.',
     );
-    throw new ExpiredContinuation(error, encodeToken({ rv: -1, start: token.start }));
+    throw new ExpiredContinuation(error, encodeToken({ rv: -1, start: token.start, at: 0 }));
   }
 
-  private page(items: readonly KubeObject[], revision: Revision, from: number, request: ListRequest): ListResult {
+  /** The selected objects as they were when a list began at another peer; undefined when too much happened since. */
+  private async selectAt(
+    resource: ResourceRef,
+    selection: Selection,
+    revision: Revision,
+  ): Promise<readonly KubeObject[] | undefined> {
+    const view = viewOf(resource);
+    let stored: readonly KubeObject[];
+    try {
+      stored = listAt(this.deps.store, view?.storage ?? resource, selection.namespace, revision);
+    } catch (error) {
+      if (error instanceof RevisionGone) return undefined;
+      throw error;
+    }
+    const named = selection.name === undefined ? stored : stored.filter((o) => o.metadata.name === selection.name);
+    const shown = view?.remote ? await this.converted(view.remote, named) : named.map((o) => view?.fromStorage(o) ?? o);
+    return selection.everything ? shown : shown.filter((object) => selection.matches(object));
+  }
+
+  private page(
+    items: readonly KubeObject[],
+    revision: Revision,
+    from: number,
+    request: ListRequest,
+    at: number,
+  ): ListResult {
     const rest = items.length - from;
     if (request.limit <= 0 || rest <= request.limit) {
       return {
@@ -267,7 +305,7 @@ export class ObjectReads {
     return {
       items: chunk,
       revision,
-      continueToken: last && encodeToken({ rv: revision, start: positionOf(last) }),
+      continueToken: last && encodeToken({ rv: revision, start: positionOf(last), at }),
       // Upstream does not count what a selector would still have to be asked about.
       remaining: request.selection.everything ? rest - chunk.length : undefined,
     };
