@@ -109,5 +109,3 @@ export function violatesFormat(text: string, format: string): boolean {
   const check = Object.hasOwn(FORMATS, name) ? FORMATS[name] : undefined;
   return check !== undefined && !check(text);
 }
-
-export const isKnownFormat = (format: string) => Object.hasOwn(FORMATS, plain(format));

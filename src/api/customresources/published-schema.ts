@@ -3,7 +3,6 @@
  * fields are kept nothing is said, so that clients do not refuse what the server takes.
  */
 import type { ResourceRef } from '../resource.js';
-import { apiVersionOf } from '../resource.js';
 import type { JSONSchemaProps } from '../types/apiextensions-v1.js';
 
 type Schema = Record<string, unknown>;
@@ -54,9 +53,6 @@ export const publishedListSchema = (ref: ResourceRef, listKind: string, itemRef:
   },
   'x-kubernetes-group-version-kind': [{ group: ref.group, version: ref.version, kind: listKind }],
 });
-
-/** `apiVersion/kind`, for messages. */
-export const describeKind = (ref: ResourceRef) => `${apiVersionOf(ref)} ${ref.kind}`;
 
 const V2_REF = '#/definitions/';
 
