@@ -5,6 +5,7 @@ import { rfc3339 } from '../base/clock.js';
 import { ServiceGroup, type Service } from '../base/lifecycle.js';
 import type { KindRegistry } from '../api/schema/registry.js';
 import { InProcessClient } from '../control/apiserver/client.js';
+import { WebhookConversions } from '../control/apiserver/customresources/webhook-conversions.js';
 import { DEFAULT_FAIRNESS, Fairness } from '../control/apiserver/fairness/fairness.js';
 import { createWebhooks } from '../control/apiserver/webhooks/index.js';
 import { ApiServer, type PathExtension } from '../control/apiserver/http/server.js';
@@ -60,7 +61,8 @@ export function createApi(
 ): Api {
   const { clock, random, metrics } = base;
   const { identity } = enrolment;
-  const reads = new ObjectReads({ store: replica, clock });
+  const conversions = new WebhookConversions({ random, webhooks: { post: (call) => webhooks.client.post(call) } });
+  const reads = new ObjectReads({ store: replica, clock, conversions });
   const serviceAccounts = createServiceAccounts(
     {
       ...base,
