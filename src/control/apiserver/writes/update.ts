@@ -198,10 +198,25 @@ function applyObject(context: WriteContext, kind: KindInfo): Outcome {
     present !== undefined && request.subresource === 'scale'
       ? applyToScale(context, kind, config, present)
       : applyToObject(context, config, present);
-  const decoded = decodeObject(kind, object, 'Ignore').object;
+  // The schema has refused unknown fields already, but for those of embedded objects in custom resources.
+  const { object: decoded, warnings } = decodeObject(kind, object, request.fieldValidation);
+  context.warnings.push(...warnings);
   checkPlace(context, decoded);
   if (present !== undefined) return replaceThroughView(context, decoded, present, managers);
   return { code: 201, body: storeNew(context, decoded, managers) };
+}
+
+/** Unlike an object that is sent whole, a patch with unknown fields is refused as one that makes an invalid object. */
+function decodePatched({ request, warnings }: WriteContext, kind: KindInfo, result: object): KubeObject {
+  const strict = request.fieldValidation === 'Strict';
+  const decoded = decodeObject(kind, result, strict ? 'Warn' : request.fieldValidation);
+  if (strict && decoded.warnings.length > 0) {
+    const why = `strict decoding error: ${decoded.warnings.join(', ')}`;
+    const message = `Invalid value: ${JSON.stringify(JSON.stringify(result))}: ${why}`;
+    throw invalid({ group: '', kind: '' }, '', [{ type: 'FieldValueInvalid', field: 'patch', message }]);
+  }
+  warnings.push(...decoded.warnings);
+  return decoded.object;
 }
 
 export function patchObject(context: WriteContext): Outcome {
@@ -214,8 +229,7 @@ export function patchObject(context: WriteContext): Outcome {
   const view = viewOf(context, present);
   const result = patched(context, kind, view, patch);
   if (typeof result !== 'object' || result === null) throw badRequest('the patch does not yield an object');
-  const { object, warnings } = decodeObject(kind, result, request.fieldValidation);
-  context.warnings.push(...warnings);
+  const object = decodePatched(context, kind, result);
   checkPlace(context, object);
   // A patch that does not speak of the version is applied to whatever is present.
   return replaceThroughView(context, object, present);
