@@ -24,6 +24,7 @@ import { StoreFollower } from '../store/follower.js';
 import type { Replica } from '../store/replication/replica.js';
 import type { AgentBase } from './base.js';
 import type { AgentConfig } from './config.js';
+import { createAudit } from './audit.js';
 import { fencedStore } from './fencing.js';
 import { kubernetesIp, type Enrolment } from './identity.js';
 import { createApiEndpoints } from './liveness.js';
@@ -78,6 +79,12 @@ export function createApi(
   const agent = new HttpsAgent({ ...tls, keepAlive: true, maxSockets: SOCKETS_PER_NODE });
   const authenticator = new Authenticator([serviceAccounts.authenticator]);
   const authorization = createClusterAuthorization(replica);
+  registerMetricsKinds(registry);
+  const nodes = new NodeProxy({
+    store: replica,
+    reads,
+    dialer: { request: (options) => httpsRequest({ ...options, agent, ...tls }) },
+  });
   useAuthorizer(authorization.authorizer);
   const webhooks = createWebhooks({
     ...base,
@@ -88,12 +95,7 @@ export function createApi(
   });
   const store = webhooks.stage.wrap(replica);
   const client = new InProcessClient({ store, reads, random, serviceAccounts });
-  registerMetricsKinds(registry);
-  const nodes = new NodeProxy({
-    store: replica,
-    reads,
-    dialer: { request: (options) => httpsRequest({ ...options, agent, ...tls }) },
-  });
+  const audit = createAudit(base, config);
   const fairness = new Fairness(clock, DEFAULT_FAIRNESS, metrics);
   return {
     reads,
@@ -103,10 +105,18 @@ export function createApi(
     authorizer: authorization.authorizer,
     followers: new ServiceGroup(
       'apiserver-followers',
-      [new StoreFollower('apiserver-indexes', replica, [...fairness.followed(), ...authorization.followed, ...webhooks.followed]), webhooks.client],
+      [
+        new StoreFollower('apiserver-indexes', replica, [
+          ...fairness.followed(),
+          ...authorization.followed,
+          ...webhooks.followed,
+        ]),
+        webhooks.client,
+        ...(audit ? [audit.file] : []),
+      ],
       base.log,
     ),
-    clientFor: (role, epoch) => 
+    clientFor: (role, epoch) =>
       new InProcessClient({ store: webhooks.stage.wrap(fencedStore(replica, { role, epoch })), reads, random }),
     createServer: (importImage) =>
       new ApiServer(
@@ -120,6 +130,7 @@ export function createApi(
           serviceAccounts,
           authorizer: authorization.authorizer,
           fairness,
+          ...(audit ? { audit: audit.log } : {}),
           health: [
             { name: 'store', live: false, check: () => (replica.view ? undefined : 'no sequencer is in reach') },
           ],

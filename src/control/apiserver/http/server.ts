@@ -23,6 +23,7 @@ import type { UserInfo } from '../../../security/authn/user.js';
 import type { AuthorizationAttributes, Authorizer } from '../../../security/authz/authorizer.js';
 import type { ServiceAccounts } from '../../../security/serviceaccounts/service-accounts.js';
 import type { ObjectStore } from '../../../store/object-store.js';
+import type { AuditLog } from '../audit/audit-log.js';
 import { TooManyRequests, type Fairness } from '../fairness/fairness.js';
 import { connectSubject } from '../webhooks/connection.js';
 import type { WebhookStage } from '../webhooks/webhook-stage.js';
@@ -30,7 +31,7 @@ import type { NodeProxy } from '../proxy/node-proxy.js';
 import { ObjectReads } from '../reads/object-reads.js';
 import { METRICS_GROUP } from '../resourcemetrics/kinds.js';
 import type { ResourceMetrics } from '../resourcemetrics/resource-metrics.js';
-import { attributesOf, requireAllowed } from './access.js';
+import { attributesOf, decisionAnnotations, refusal } from './access.js';
 import { actingUser } from './impersonation.js';
 import { PathHandler, type HealthCheck } from './path-handler.js';
 import { parseResourcePath, verbOf, type ApiVerb, type ResourcePath } from './request-info.js';
@@ -61,6 +62,8 @@ export interface ApiServerDeps {
   readonly nodes?: NodeProxy;
   /** Answers `metrics.k8s.io`; without it its kinds are unknown. */
   readonly resourceMetrics?: ResourceMetrics;
+  /** Records requests; without it nothing is recorded. */
+  readonly audit?: AuditLog;
   /** Divides the server among its users; without it everybody is served at once. */
   readonly fairness?: Fairness;
   /** Paths beside the Kubernetes API. */
@@ -86,6 +89,24 @@ export interface ApiServerOptions {
   readonly watch?: WatchStreamLimits;
   /** Who a plain-HTTP request is made by, instead of authenticating (tests only). */
   readonly insecureUser?: UserInfo;
+}
+
+/** What is answered on: a response, or the connection once the protocol has changed. */
+interface Answered {
+  readonly statusCode: number;
+  setHeader?(name: string, value: string): unknown;
+  once(event: 'close', listener: () => void): unknown;
+}
+
+const upgraded = (socket: Duplex): Answered => ({
+  statusCode: 101,
+  once: (event, listener) => socket.once(event, listener),
+});
+
+/** The id that the client, or a proxy before this server, has given to the request. */
+function auditIdOf({ headers }: IncomingMessage): string | undefined {
+  const id = headers['audit-id'];
+  return typeof id === 'string' && /^[\w.-]{1,64}$/.test(id) ? id : undefined;
 }
 
 const urlOf = (request: IncomingMessage) => new URL(request.url ?? '/', 'https://localhost');
@@ -198,7 +219,7 @@ export class ApiServer implements Service {
     const { extension } = this.deps;
     const url = urlOf(request);
     if (extension && (await extension.handleOpen(request, response, url))) return;
-    const routed = await this.route(request, url);
+    const routed = await this.route(request, response, url);
     const release = await this.seat(response, routed);
     try {
       await this.dispatch(request, response, url, routed);
@@ -259,7 +280,8 @@ export class ApiServer implements Service {
     };
     const { serviceAccounts, resourceMetrics } = this.deps;
     if (resourceMetrics && path.group === METRICS_GROUP) await resourceMetrics.handle(call);
-    else if (verb === 'create' && isReview(info)) await handleReview(call, this.deps.authorizer, this.deps.authenticator);
+    else if (verb === 'create' && isReview(info))
+      await handleReview(call, this.deps.authorizer, this.deps.authenticator);
     else if (serviceAccounts && isTokenRequest(call))
       await handleTokenRequest(call, serviceAccounts, this.deps.registry);
     else await this.resources.handle(call);
@@ -292,7 +314,7 @@ export class ApiServer implements Service {
     socket.on('error', () => socket.destroy());
     try {
       const url = urlOf(request);
-      const { target, user } = await this.route(request, url);
+      const { target, user } = await this.route(request, upgraded(socket), url);
       if (!target || !this.isNodeBound(target.path, target.verb)) throw methodNotAllowed();
       await this.admitConnection(target.path, target.verb, user, url);
       await this.nodes().tunnel(request, socket, head, target.path, url);
@@ -307,16 +329,36 @@ export class ApiServer implements Service {
   }
 
   /** Who asks for what, and whether they may. Throws 401, 403 and 404. */
-  private async route(request: IncomingMessage, url: URL): Promise<Routed> {
-    const requester = await this.authenticate(request);
-    const user = actingUser(request, requester, this.deps.authorizer);
+  private async route(request: IncomingMessage, response: Answered, url: URL): Promise<Routed> {
+    const receivedMs = this.deps.clock.nowMs();
+    const auditId = auditIdOf(request) ?? uuid(this.deps.random);
+    response.setHeader?.('Audit-Id', auditId);
     const method = request.method ?? 'GET';
     const path = parseResourcePath(url.pathname);
     const verb = path && verbOf(method, path, url.searchParams);
-    if (path && !verb) throw methodNotAllowed();
     const target = path && verb ? { path, verb } : undefined;
+    const { audit, authorizer } = this.deps;
+    let requester;
+    try {
+      requester = await this.authenticate(request);
+    } catch (error) {
+      audit?.unauthenticated(request, auditId, verb ?? method.toLowerCase());
+      throw error;
+    }
+    if (path && !verb) throw methodNotAllowed();
+    const user = actingUser(request, requester, authorizer);
     const attributes = attributesOf(user, target, url, method);
-    requireAllowed(this.deps.authorizer, attributes);
+    const decision = authorizer.authorize(attributes);
+    audit?.follow({
+      request,
+      response,
+      auditId,
+      receivedMs,
+      attributes,
+      ...(user === requester ? {} : { impersonator: requester }),
+      annotations: decisionAnnotations(decision),
+    });
+    if (decision.decision !== 'allow') throw refusal(attributes, decision.reason);
     return { requester, user, target, attributes };
   }
 
