@@ -177,6 +177,7 @@ export class InProcessClient implements Client {
       user: this.options.user ?? SYSTEM_USER,
       dryRun: false,
       fieldManager: 'skein',
+      unowned: true,
       fieldValidation: 'Ignore',
       force: false,
       contentType: '',

@@ -69,9 +69,10 @@ function startingFrom(sent: Managers | undefined, present: Managers): Managers {
   return parseManagers(sent) ?? present;
 }
 
-/** The entries of a new object, after decoding and defaulting; what the server fills in later has no owner. */
+/** The entries of a new object (none when a component of the cluster makes it), after decoding and defaulting; what the server fills in later has no owner. */
 export function managersOfNew(context: WriteContext, object: KubeObject): Managers {
-  const { transaction } = context;
+  const { transaction, request } = context;
+  if (request.unowned === true) return NO_MANAGERS;
   const sent = startingFrom(object.metadata.managedFields, NO_MANAGERS);
   const now = rfc3339(transaction.nowMs);
   return trackUpdate(sent, managerOf(context, 'Update'), {}, object, now, versionsOf(context));

@@ -52,6 +52,11 @@ export interface WriteRequest {
   readonly dryRun: boolean;
   readonly fieldManager: string;
   readonly fieldValidation: FieldValidation;
+  /**
+   * Made by a component of this cluster: what it creates has no owners of fields until somebody else says whose they are. The pods
+   * of controllers would double in size for entries that nobody reads.
+   */
+  readonly unowned?: boolean;
   /** Server-side apply takes over conflicting fields. */
   readonly force: boolean;
   /** Empty when `object` is given. */
