@@ -193,11 +193,14 @@ const emptyKey =
 
 /** A claim that its volume satisfies, through all verbs; the volume likewise. */
 async function volumeLifecycle(t: Context): Promise<void> {
+  // Their finalizers are a controller's to take away.
+  t.needsControllers();
   await lifecycle(t, FIXTURES.persistentVolume);
   await lifecycle(t, FIXTURES.volumeClaim);
 }
 
 async function jobLifecycle(t: Context): Promise<void> {
+  t.needsControllers();
   await lifecycle(t, FIXTURES.job);
   const namespace = await t.namespace();
   const job = await make(t, 'job', namespace);
