@@ -7,6 +7,7 @@ import type { EntryChange } from './log-entry.js';
 import { keyString, parseKey, type ObjectKey, type Revision, type WriteTransaction } from './object-store.js';
 import { freezeObject } from './frozen-object.js';
 import { withRevision } from './object-table.js';
+import { rememberText } from './object-text.js';
 
 export interface HeadReader {
   get(key: string): KubeObject | undefined;
@@ -117,7 +118,9 @@ export class Transaction implements WriteTransaction {
     const stored = freezeObject({ ...object, metadata: { ...object.metadata, resourceVersion: String(revision) } });
     const name = keyString(key);
     this.own.set(name, stored, revision);
-    this.writes.push({ revision, change: { op: 'put', key: name, value: JSON.stringify(stored) }, object: stored });
+    const value = JSON.stringify(stored);
+    rememberText(stored, value);
+    this.writes.push({ revision, change: { op: 'put', key: name, value }, object: stored });
     return stored;
   }
 

@@ -1,5 +1,6 @@
 /** JSON bytes of stored objects, made once per object version and shared by all gets, lists and watches. */
 import type { KubeObject } from '../../../api/object.js';
+import { jsonTextOf } from '../../../store/object-text.js';
 
 export type WatchEventType = 'ADDED' | 'MODIFIED' | 'DELETED';
 
@@ -11,7 +12,7 @@ const frames = new WeakMap<object, Map<WatchEventType, Buffer>>();
 export function encodeObject(object: object): Buffer {
   const known = encodings.get(object);
   if (known) return known;
-  const bytes = Buffer.from(JSON.stringify(object));
+  const bytes = Buffer.from(jsonTextOf(object));
   if (Object.isFrozen(object)) encodings.set(object, bytes);
   return bytes;
 }
