@@ -186,3 +186,6 @@ export const isConflict = (error: unknown) => hasReason(error, 'Conflict');
 export const isExpired = (error: unknown) => hasReason(error, 'Expired') || hasReason(error, 'Gone');
 export const isInvalid = (error: unknown) => hasReason(error, 'Invalid');
 export const isForbidden = (error: unknown) => hasReason(error, 'Forbidden');
+/** Refused because the namespace is going: no use trying again. */
+export const isNamespaceTerminating = (error: unknown) =>
+  error instanceof ApiError && error.details?.causes?.some(({ reason }) => reason === 'NamespaceTerminating') === true;

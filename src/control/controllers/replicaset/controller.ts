@@ -6,7 +6,7 @@
  */
 import { isDeepStrictEqual } from 'node:util';
 import { errorText } from '../../../base/log.js';
-import { ApiError, isForbidden, isNotFound } from '../../../api/errors.js';
+import { ApiError, isNamespaceTerminating, isNotFound } from '../../../api/errors.js';
 import { controllerOf, keyOf, splitKey, type DeepReadonly, type KubeObject } from '../../../api/object.js';
 import { PODS, REPLICASETS, REPLICATION_CONTROLLERS, type ResourceRef } from '../../../api/resource.js';
 import { labelMatcher } from '../../../api/selectors/label.js';
@@ -228,7 +228,7 @@ class ReplicaSetReconciler {
     } catch (error) {
       this.expectations.createdOrFailed(key);
       // Everything in the namespace is about to go: trying again would only make noise.
-      if (isForbidden(error) && /being terminated/.test(errorText(error))) return undefined;
+      if (isNamespaceTerminating(error)) return undefined;
       this.event(replicaSet, 'Warning', 'FailedCreate', `Error creating: ${errorText(error)}`);
       return asError(error);
     }

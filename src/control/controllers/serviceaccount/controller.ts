@@ -1,5 +1,5 @@
 /** Each namespace has a `default` ServiceAccount and the cluster's CA in the ConfigMap `kube-root-ca.crt`. */
-import { isAlreadyExists, isForbidden, isNotFound } from '../../../api/errors.js';
+import { isAlreadyExists, isNamespaceTerminating, isNotFound } from '../../../api/errors.js';
 import { CONFIGMAPS, NAMESPACES, SERVICEACCOUNTS } from '../../../api/resource.js';
 import type { ConfigMap, Namespace, ServiceAccount } from '../../../api/types/core-v1.js';
 import { Controller } from '../../../client/controller.js';
@@ -60,11 +60,11 @@ export function serviceAccountController(deps: SharedDeps, { caPem }: ServiceAcc
   return controller;
 }
 
-/** Lets pass that it is there already, or that the namespace has begun to go. */
+/** Lets pass that it is there already, or that the namespace has begun to go. Other refusals, as a full quota, are tried again. */
 async function unlessGoing(write: Promise<unknown>): Promise<void> {
   try {
     await write;
   } catch (error) {
-    if (!isAlreadyExists(error) && !isNotFound(error) && !isForbidden(error)) throw error;
+    if (!isAlreadyExists(error) && !isNotFound(error) && !isNamespaceTerminating(error)) throw error;
   }
 }
