@@ -333,8 +333,11 @@ export class MemoryClient implements Client {
       );
     }
     let result: KubeObject;
-    if (subresource === 'status') result = withStatus(structuredClone(present), next);
-    else if (subresource === 'finalize') result = { ...structuredClone(present), spec: next.spec };
+    if (subresource === 'status') {
+      const { annotations } = next.metadata;
+      result = withStatus(structuredClone(present), next);
+      if (annotations) result.metadata.annotations = annotations;
+    } else if (subresource === 'finalize') result = { ...structuredClone(present), spec: next.spec };
     else if (subresource === 'scale') {
       const replicas = (next.spec as { replicas?: number } | undefined)?.replicas ?? 0;
       result = { ...structuredClone(present), spec: { ...(present.spec as object), replicas } };

@@ -2,7 +2,7 @@
  * Tells users what the scheduler decided: Events, and the `PodScheduled` condition of pods that fit nowhere. Best effort,
  * in the background, bounded: a cluster that cannot take the reports still gets its pods placed.
  */
-import { rfc3339, type Clock } from '../../base/clock.js';
+import { rfc3339, rfc3339Micro, type Clock } from '../../base/clock.js';
 import { errorText, type Logger } from '../../base/log.js';
 import type { Metrics } from '../../base/metrics.js';
 import type { Event, Pod } from '../../api/types/core-v1.js';
@@ -97,7 +97,7 @@ export class Reporter {
     if (known?.message === message) {
       const count = known.count + 1;
       this.remember(uid, { ...known, count });
-      const patch = { count, lastTimestamp: rfc3339(this.deps.clock.nowMs()) };
+      const patch = { series: { count, lastObservedTime: rfc3339Micro(this.deps.clock.nowMs()) } };
       const { namespace = '' } = pod.metadata;
       try {
         await this.deps.client.patch(EVENTS, namespace, known.eventName, 'merge', patch);
@@ -136,7 +136,8 @@ export class Reporter {
     const nowMs = this.deps.clock.nowMs();
     // As client-go names events, by time; raised by one where the clock gives the same twice.
     this.lastStamp = Math.max(this.lastStamp + 1, Math.floor(nowMs * 1000));
-    const now = rfc3339(nowMs);
+    // What upstream's scheduler records through events.k8s.io has a precise time and no first and last one: clients that
+    // sort by the latter list it before what the kubelet does next.
     return {
       apiVersion: 'v1',
       kind: 'Event',
@@ -153,11 +154,10 @@ export class Reporter {
       reason,
       message: message.length > 1024 ? `${message.slice(0, 1021)}...` : message,
       action,
-      count: 1,
-      firstTimestamp: now,
-      lastTimestamp: now,
-      source: { component: SCHEDULER_NAME },
+      eventTime: rfc3339Micro(nowMs),
+      source: {},
       reportingComponent: SCHEDULER_NAME,
+      reportingInstance: SCHEDULER_NAME,
     };
   }
 

@@ -170,11 +170,12 @@ const ingressHosts = ({ spec }: networking.Ingress) => {
   return hosts.length > 0 ? shortList(hosts, 3) : '*';
 };
 
-const SCALED = (kind: 'ReplicaSet'): readonly Column[] => [
+const SCALED: readonly Column[] = [
   col<apps.ReplicaSet>('Desired', ({ spec }) => count(spec?.replicas), int),
   col<apps.ReplicaSet>('Current', ({ status }) => count(status?.replicas), int),
   col<apps.ReplicaSet>('Ready', ({ status }) => count(status?.readyReplicas), int),
-  ...(kind === 'ReplicaSet' ? [AGE, ...CONTAINERS, SELECTOR] : []),
+  AGE,
+  ...CONTAINERS,
 ];
 
 const EVENT: readonly Column[] = [
@@ -237,8 +238,11 @@ export const COLUMNS: Readonly<Record<string, readonly Column[]>> = {
       wide,
     ),
   ],
-  'apps/replicasets': SCALED('ReplicaSet'),
-  '/replicationcontrollers': SCALED('ReplicaSet').slice(0, 4),
+  'apps/replicasets': [...SCALED, SELECTOR],
+  '/replicationcontrollers': [
+    ...SCALED,
+    col<core.ReplicationController>('Selector', ({ spec }) => labelsText(spec?.selector), wide),
+  ],
   'apps/deployments': [
     col<apps.Deployment>('Ready', ({ spec, status }) => `${count(status?.readyReplicas)}/${count(spec?.replicas)}`),
     col<apps.Deployment>('Up-to-date', ({ status }) => count(status?.updatedReplicas), int),

@@ -49,13 +49,20 @@ function columnsFor(info: ResourceInfo): readonly Column[] {
   }));
 }
 
+/** Events are told apart by what they are about; their names come last, and only when asked for more. */
+const hasNameColumn = ({ kind, group }: ResourceInfo) =>
+  kind !== 'Event' || (group !== '' && group !== 'events.k8s.io');
+
+const NAME = { name: 'Name', type: 'string', format: 'name', description: NAME_DESCRIPTION, priority: 0 };
+
 const nameOf = ({ group, resource }: ResourceInfo, object: KubeObject) =>
   group === 'storage.k8s.io' && resource === 'storageclasses' ? storageClassName(object) : (object.metadata.name ?? '');
 
 export function tableFor(info: ResourceInfo, objects: readonly KubeObject[], options: TableOptions) {
   const columns = columnsFor(info);
+  const named = hasNameColumn(info);
   const rows = objects.map((object) => {
-    const cells: Cell[] = [nameOf(info, object)];
+    const cells: Cell[] = named ? [nameOf(info, object)] : [];
     // A bookmark's object has nothing to show.
     const bare = object.metadata.name === undefined;
     for (const column of columns) cells.push(bare ? '' : column.value({ object, nowMs: options.nowMs }));
@@ -66,10 +73,7 @@ export function tableFor(info: ResourceInfo, objects: readonly KubeObject[], opt
     kind: 'Table',
     apiVersion: `meta.k8s.io/${options.metaVersion}`,
     metadata: only === undefined ? {} : { resourceVersion: only },
-    columnDefinitions: [
-      { name: 'Name', type: 'string', format: 'name', description: NAME_DESCRIPTION, priority: 0 },
-      ...columns.map(definitionOf),
-    ],
+    columnDefinitions: [...(named ? [NAME] : []), ...columns.map(definitionOf)],
     rows,
   };
 }

@@ -139,21 +139,18 @@ class DeploymentReconciler {
         if (!isNotFound(error)) throw error;
       }
     }
-    let current = deployment;
-    if (next.revision !== undefined) {
-      const { namespace = '', name = '', uid } = deployment.metadata;
-      current = await client.patch<Deployment>(DEPLOYMENTS, namespace, name, 'merge', {
-        metadata: { uid, annotations: { [REVISION]: next.revision } },
-      });
-      // Another spec meanwhile: its own reconcile will write the status of it.
-      if (current.metadata.generation !== deployment.metadata.generation) return;
-    }
-    await this.writeStatus(current, next.status);
+    await this.writeStatus(deployment, next.status, next.revision);
   }
 
-  private async writeStatus(deployment: Deployment, status: DeploymentStatus): Promise<void> {
-    if (isDeepStrictEqual(status, deployment.status)) return;
-    await this.deps.client.updateStatus<Deployment>(DEPLOYMENTS, { ...deployment, status });
+  /** The revision goes with the status, as upstream: an annotation written by itself would be a new generation. */
+  private async writeStatus(deployment: Deployment, status: DeploymentStatus, revision?: string): Promise<void> {
+    if (revision === undefined && isDeepStrictEqual(status, deployment.status)) return;
+    const { annotations } = deployment.metadata;
+    const metadata =
+      revision === undefined
+        ? deployment.metadata
+        : { ...deployment.metadata, annotations: { ...annotations, [REVISION]: revision } };
+    await this.deps.client.updateStatus<Deployment>(DEPLOYMENTS, { ...deployment, metadata, status });
   }
 
   /**
