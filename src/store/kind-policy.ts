@@ -1,5 +1,6 @@
 /** How the objects of a resource are kept and merged: data, looked up by group and resource. */
 import type { KubeObject } from '../api/object.js';
+import type { DocumentLimits } from './crdt/document.js';
 import type { Layout } from './crdt/shape.js';
 
 export interface KindPolicy {
@@ -18,6 +19,8 @@ export interface KindPolicy {
   readonly homeOf?: (value: KubeObject) => string | undefined;
 }
 
+  /** When documents are squashed; as every peer has it by default. */
+  readonly documentLimits?: DocumentLimits;
 export interface KindPolicies {
   policyOf(group: string, resource: string): KindPolicy;
 }

@@ -110,7 +110,7 @@ export function settled(record: ObjectRecord, policy: KindPolicy): ObjectRecord 
     stamp,
     shaped: toShape(desiredOf(value), policy.layout),
   }));
-  return { ...record, document: appendWrites(record.document, writes), pending: [] };
+  return { ...record, document: appendWrites(record.document, writes, policy.documentLimits), pending: [] };
 }
 
 /** Metadata that the system owns: not merged field by field. */

@@ -1,8 +1,9 @@
 /**
  * Hybrid logical clock stamps (Kulkarni et al., "Logical Physical Clocks", 2014): close to wall time, never going
- * backwards on a peer, ordered after everything that peer has seen, and unique through the peer's own suffix.
+ * backwards on a peer, ordered after everything that peer has seen, and unique through the writer's own suffix. A writer is
+ * one run of a peer: one that lost its last writes with the power, or whose clock was set back, is another writer.
  *
- * A stamp is 32 hexadecimal digits (12 of milliseconds, 4 of counter, 16 of the peer's id hash): comparing two stamps is
+ * A stamp is 32 hexadecimal digits (12 of milliseconds, 4 of counter, 16 of the writer's id hash): comparing two stamps is
  * comparing two strings, and a stamp serves as Automerge actor id, so that the op id of every conflicting field tells
  * when it was written.
  */
@@ -27,10 +28,10 @@ export class StampClock {
   private readonly suffix: string;
 
   constructor(
-    peerId: string,
+    writer: string,
     private readonly nowMs: () => number,
   ) {
-    this.suffix = createHash('sha256').update(peerId).digest('hex').slice(0, 16);
+    this.suffix = createHash('sha256').update(writer).digest('hex').slice(0, 16);
   }
 
   /** A stamp later than every one given or observed before. */

@@ -5,6 +5,7 @@
  * Everything runs on one `SimClock` and seeded randomness, so a run depends on nothing but its seed.
  */
 import { createKindPolicies } from '../agent/kind-policies.js';
+import { majorityExecutor } from '../agent/majority.js';
 import { createPeerNetwork } from '../agent/peer-network.js';
 import { KindRegistry } from '../api/schema/registry.js';
 import type { Cancel } from '../base/clock.js';
@@ -16,6 +17,7 @@ import { createWriteExecutor } from '../control/apiserver/writes/executor.js';
 import { Membership } from '../p2p/membership.js';
 import type { PeerId, Transport } from '../p2p/transport.js';
 import { createDefaultAdmission } from '../security/admission/default-plugins.js';
+import type { DocumentLimits } from '../store/crdt/document.js';
 import type { KindPolicies } from '../store/kind-policy.js';
 import { DEFAULT_REPLICA_OPTIONS } from '../store/replication/context.js';
 import { Replica, type ReplicaSettings } from '../store/replication/replica.js';
@@ -30,6 +32,8 @@ export interface SimClusterOptions {
   readonly link?: Partial<LinkOptions>;
   /** Differences from the default settings of every replica. */
   readonly settings?: Partial<ReplicaSettings>;
+  /** When documents are squashed, if not as usual. */
+  readonly documentLimits?: DocumentLimits;
   /** Gets each peer's log lines with the virtual time and the peer's id. */
   readonly onLog?: (ms: number, peer: string, level: string, message: string, fields?: LogFields) => void;
 }
@@ -68,6 +72,16 @@ function sharedKinds() {
     shared = { registry, policies: createKindPolicies(registry) };
   }
   return shared;
+}
+
+function withLimits(policies: KindPolicies, documentLimits: DocumentLimits | undefined): KindPolicies {
+  if (!documentLimits) return policies;
+  return {
+    policyOf(group, resource) {
+      const policy = policies.policyOf(group, resource);
+      return policy.merge === 'document' ? { ...policy, documentLimits } : policy;
+    },
+  };
 }
 
 export class SimPeer {
@@ -109,7 +123,8 @@ export class SimPeer {
     const log = cluster.logger(id);
     const transport = cluster.network.transport({ id, name: id, addresses: [] });
     const membership = new Membership({ clock, log }, transport);
-    const replica = new Replica(
+    const executor = createWriteExecutor({ registry, random, admission: createDefaultAdmission({ random }).chain });
+    const replica: Replica = new Replica(
       {
         clock,
         random,
@@ -117,8 +132,8 @@ export class SimPeer {
         metrics: noMetrics,
         disk: this.disk.handle(),
         network: createPeerNetwork(transport, membership),
-        policies,
-        executor: createWriteExecutor({ registry, random, admission: createDefaultAdmission({ random }).chain }),
+        policies: withLimits(policies, cluster.options.documentLimits),
+        executor: majorityExecutor(executor, { policies, metrics: noMetrics, standing: () => replica.standing }),
       },
       { ...SIM_SETTINGS, ...cluster.options.settings, mayFound },
     );

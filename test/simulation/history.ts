@@ -32,6 +32,8 @@ export async function runHistory(seed: number, onLog?: SimClusterOptions['onLog'
     peers,
     ...(onLog ? { onLog } : {}),
     ...(loss ? { link: { lossChance: 0.003, breakChance: 0.0005 } } : {}),
+    // Every other one squashes documents whenever they are written.
+    ...(seed % 2 === 0 ? { documentLimits: { changes: 0, bytes: 0 } } : {}),
     settings: random.int(3) === 0 ? { logFrames: 8, logBytes: 4096, syncChunkBytes: 2048 } : {},
   });
   const faults: string[] = [];

@@ -1,25 +1,75 @@
 /**
- * The Automerge engine behind the desired state of shared kinds. Documents live as bytes; each call loads, works, saves
+ * The desired state of a shared kind as an Automerge document. Documents live as bytes; each call loads, works, saves
  * and frees, so WASM memory stays small (it degrades past 64 MB). The engine is used through its low-level handle: the
  * public view copies whole documents into JavaScript and back.
  *
  * Every document starts from one deterministic first change that creates the parents, and every write is one change whose
  * actor id is the write's stamp. So replaying the same writes gives the same bytes on every peer, two unrelated creations
- * of one object merge field by field, and each conflicting value tells when it was written: ties are settled by the later
- * stamp, not by Automerge's operation counter.
+ * of one object merge field by field, and each conflicting value tells when it was written: the later stamp is shown.
+ *
+ * Past {@link DocumentLimits} a document is squashed: begun anew with what it shows (and what that overrode without having
+ * seen it), one change for each write of which something is left. Its first change tells which writes it had seen, and
+ * that is what a merge with any other document of the object needs; see field-tree.ts. Documents with the same first change
+ * are merged by the engine, others by their fields; both come to the same.
  */
+import { createHash } from 'node:crypto';
 import * as Automerge from '@automerge/automerge';
 import type { Stamp } from '../stamp.js';
 import { NO_STAMP } from '../stamp.js';
+import {
+  conflictsOf,
+  contextOf,
+  includes,
+  isBranch,
+  joinTrees,
+  latestFirst,
+  shownBy,
+  type Entry,
+  type FieldConflict,
+  type Fields,
+  type FieldTree,
+  type ShapedMap,
+} from './field-tree.js';
 import { ORDER, type Shaped } from './shape.js';
 
 type Handle = ReturnType<typeof Automerge.getBackend>;
-type ShapedMap = { [key: string]: Shaped };
+type Operation = Automerge.DecodedChange['ops'][number];
+
+export interface DocumentLimits {
+  /** Changes appended to a document before it is squashed. */
+  readonly changes: number;
+  /** A document is squashed too when it has so many bytes more than twice the text of what it shows. */
+  readonly bytes: number;
+}
+
+export const DOCUMENT_LIMITS: DocumentLimits = { changes: 64, bytes: 32 * 1024 };
 
 const ROOT = '_root';
 
 /** Created by the first change of every document, so that two sides do not create them separately. Dropped when empty. */
-const PARENTS: ShapedMap = { metadata: { labels: {}, annotations: {} }, spec: {}, data: {} };
+const PARENTS: Fields = new Map(
+  Object.entries({ metadata: ['annotations', 'labels'], spec: [], data: [] }).map(([name, inner]) => [
+    name,
+    [{ stamp: NO_STAMP, fields: new Map(inner.map((key) => [key, [{ stamp: NO_STAMP, fields: new Map() }]])) }],
+  ]),
+);
+
+/** What the first change says of a document. */
+interface Base {
+  /** Which writes had been seen when it was squashed. */
+  readonly context: readonly Stamp[];
+  /** Changes that made it. */
+  readonly changes: number;
+  /** Tells documents apart that have seen the same and hold something else. */
+  readonly digest: string;
+}
+
+interface ReadDocument extends FieldTree {
+  /** Names the first change: documents that share it can be merged by the engine. */
+  readonly lineage: string;
+  /** Undefined for a document from before documents were squashed. */
+  readonly base: Base | undefined;
+}
 
 /** Holds nothing; every handle starts as a copy of it. */
 let nothing: Handle | undefined;
@@ -39,12 +89,88 @@ function withHandle<R>(bytes: Uint8Array | undefined, actor: Stamp, use: (handle
 
 /** The document before anything was written. */
 function blank(): Uint8Array {
-  emptyDocument ??= withHandle(undefined, NO_STAMP, (handle) => {
-    assign(handle, ROOT, {}, PARENTS);
-    handle.commit(undefined, 0);
+  emptyDocument ??= squashed({ fields: PARENTS, context: new Map() });
+  return emptyDocument;
+}
+
+/** The shortest document that holds the tree. Deterministic. */
+function squashed(tree: FieldTree): Uint8Array {
+  const stamps = stampsIn(tree.fields);
+  const base: Base = {
+    context: [...tree.context.values()],
+    changes: stamps.length,
+    digest: createHash('sha256').update(textOf(tree.fields)).digest('base64'),
+  };
+  return withHandle(undefined, NO_STAMP, (handle) => {
+    /** The ids of the maps made so far. */
+    const maps = new Map<Fields, string>([[tree.fields, ROOT]]);
+    let startOp = 1;
+    for (const actor of stamps) {
+      const ops: Operation[] = [];
+      // Entries under one key do not supersede each other: none names a predecessor.
+      const visit = (fields: Fields) => {
+        const obj = maps.get(fields) as string;
+        for (const [key, entries] of fields) {
+          for (const entry of entries) {
+            if (entry.stamp === actor) {
+              if (isBranch(entry)) {
+                maps.set(entry.fields, `${startOp + ops.length}@${actor}`);
+                ops.push({ action: 'makeMap', obj, key, pred: [] });
+              } else ops.push({ action: 'set', obj, key, value: entry.text, pred: [] });
+            }
+            if (isBranch(entry) && maps.has(entry.fields)) visit(entry.fields);
+          }
+        }
+      };
+      visit(tree.fields);
+      const message = startOp === 1 ? JSON.stringify(base) : null;
+      const deps = handle.getHeads();
+      const change = { actor, author: null, seq: 1, startOp, time: 0, message, deps, ops };
+      handle.applyChanges([Automerge.encodeChange(change)]);
+      startOp += ops.length;
+    }
     return handle.save();
   });
-  return emptyDocument;
+}
+
+function stampsIn(fields: Fields): Stamp[] {
+  const stamps = new Set<Stamp>();
+  const visit = (inner: Fields) => {
+    for (const entry of [...inner.values()].flat()) {
+      stamps.add(entry.stamp);
+      if (isBranch(entry)) visit(entry.fields);
+    }
+  };
+  visit(fields);
+  return [...stamps].toSorted();
+}
+
+const textOf = (fields: Fields): string =>
+  JSON.stringify([...fields], (_, value: unknown) => (value instanceof Map ? [...value] : value));
+
+function read(handle: Handle): ReadDocument {
+  const metas = handle.getChangesMeta([]);
+  const first = metas.find(({ deps }) => deps.length === 0);
+  const base = first?.message ? (JSON.parse(first.message) as Base) : undefined;
+  const context = contextOf([...(base?.context ?? []), ...metas.map(({ actor }) => actor as Stamp)]);
+  return { fields: readFields(handle, ROOT, base === undefined), context, lineage: first?.hash ?? '', base };
+}
+
+/** `settled`: what the engine shows is all that counts. */
+function readFields(handle: Handle, map: string, settled: boolean): Fields {
+  const keys = handle.keys(map).toSorted((a, b) => (a < b ? -1 : 1));
+  return new Map(
+    keys.map((key) => {
+      const all = handle.getAll(map, key);
+      const entries = (settled ? all.slice(-1) : all).map((found): Entry => {
+        // `['map', id]` or `['str', text, operation]`; ids and operations are `counter@actor`, and our actors are stamps.
+        const [type, value, operation = value] = found as [string, string, string?];
+        const stamp = operation.slice(operation.indexOf('@') + 1) as Stamp;
+        return type === 'map' ? { stamp, fields: readFields(handle, value, settled) } : { stamp, text: value };
+      });
+      return [key, latestFirst(entries)];
+    }),
+  );
 }
 
 /** One write: what the desired state became, and when. */
@@ -54,23 +180,37 @@ export interface DocumentWrite {
 }
 
 /** Appends the writes to a document (`undefined`: a new one) and returns its bytes. Deterministic. */
-export function appendWrites(bytes: Uint8Array | undefined, writes: readonly DocumentWrite[]): Uint8Array {
-  return withHandle(bytes ?? blank(), NO_STAMP, (base) => {
-    let present = shapeOf(base);
-    let handle = base;
+export function appendWrites(
+  bytes: Uint8Array | undefined,
+  writes: readonly DocumentWrite[],
+  limits = DOCUMENT_LIMITS,
+): Uint8Array {
+  return withHandle(bytes ?? blank(), NO_STAMP, (loaded) => {
+    const before = read(loaded);
+    if (!before.base) return appendWrites(squashed(before), writes, limits);
+    let present = shownBy([before.fields]);
+    let handle = loaded;
     for (const { stamp, shaped } of writes) {
       const wanted = withParents(shaped as ShapedMap);
       const next = handle.clone(stamp);
-      if (handle !== base) handle.free();
+      if (handle !== loaded) handle.free();
       handle = next;
-      assign(handle, ROOT, present, wanted);
+      assign(handle, [ROOT], present, wanted);
       handle.commit(undefined, 0);
       present = wanted;
     }
-    const saved = handle.save();
-    if (handle !== base) handle.free();
+    const saved = saveWithin(handle, present, before.base, limits);
+    if (handle !== loaded) handle.free();
     return saved;
   });
+}
+
+function saveWithin(handle: Handle, shown: ShapedMap, base: Base, limits: DocumentLimits): Uint8Array {
+  if (handle.stats().numChanges > base.changes + limits.changes) return squashed(read(handle));
+  const saved = handle.save();
+  return saved.length > limits.bytes && saved.length > limits.bytes + 2 * JSON.stringify(shown).length
+    ? squashed(read(handle))
+    : saved;
 }
 
 /** A parent of the first change is emptied instead of removed: a removed one could not be shared any more. */
@@ -84,17 +224,36 @@ function withParents(wanted: ShapedMap): ShapedMap {
   };
 }
 
-/** Turns `present`, which the map holds, into `wanted` with the fewest operations. */
-function assign(handle: Handle, map: string, present: ShapedMap, wanted: ShapedMap): void {
-  for (const key of Object.keys(present)) if (!Object.hasOwn(wanted, key)) handle.delete(map, key);
+/**
+ * Turns `present`, which the maps show together, into `wanted` with the fewest operations. There are several where both
+ * sides of a split made one: the latest gets what is new.
+ */
+function assign(handle: Handle, maps: readonly string[], present: ShapedMap, wanted: ShapedMap): void {
+  const [latest, ...others] = maps as [string, ...string[]];
+  const removeFrom = (from: readonly string[], key: string) => {
+    for (const map of from) if (handle.getAll(map, key).length > 0) handle.delete(map, key);
+  };
+  for (const key of Object.keys(present)) if (!Object.hasOwn(wanted, key)) removeFrom(maps, key);
   for (const [key, value] of Object.entries(wanted)) {
     const before = Object.hasOwn(present, key) ? present[key] : undefined;
     if (typeof value === 'string') {
-      if (before !== value) handle.put(map, key, value, 'str');
+      if (before === value) continue;
+      handle.put(latest, key, value, 'str');
+      removeFrom(others, key);
     } else if (typeof before === 'object') {
-      if (!isSame(before, value)) assign(handle, handle.getWithType(map, key)?.[1] as string, before, value);
-    } else assign(handle, handle.putObject(map, key, {}), {}, value);
+      if (!isSame(before, value)) assign(handle, mapsUnder(handle, maps, key), before, value);
+    } else {
+      removeFrom(others, key);
+      assign(handle, [handle.putObject(latest, key, {})], {}, value);
+    }
   }
+}
+
+/** The ids of the maps under a key, the latest first. */
+function mapsUnder(handle: Handle, maps: readonly string[], key: string): string[] {
+  const found = maps.flatMap((map) => handle.getAll(map, key)).filter(([type]) => type === 'map');
+  const ids = found.map(([, id]) => ({ id: id as string, stamp: (id as string).split('@')[1] as Stamp }));
+  return latestFirst(ids).map(({ id }) => id);
 }
 
 function isSame(a: Shaped, b: Shaped): boolean {
@@ -104,18 +263,16 @@ function isSame(a: Shaped, b: Shaped): boolean {
   return keys.every((key) => Object.hasOwn(b, key) && isSame(a[key] as Shaped, b[key] as Shaped));
 }
 
-const shapeOf = (handle: Handle): ShapedMap => plain(handle.materialize(ROOT)) as ShapedMap;
+/** The desired state a document shows. Empty parents are left out. */
+export const readDocument = (bytes: Uint8Array): Shaped => withoutParents(shownBy([treeOf(bytes).fields]));
 
-/** The engine shows our strings (which are values, not texts to be edited) as objects of its own. */
-function plain(value: unknown): Shaped {
-  if (typeof value === 'string') return value;
-  if (Automerge.isImmutableString(value)) return value.val;
-  return Object.fromEntries(Object.entries(value as object).map(([key, inner]) => [key, plain(inner)]));
-}
+/** The shortest document that holds and has seen the same; a function of that alone. */
+export const squashDocument = (bytes: Uint8Array): Uint8Array => squashed(treeOf(bytes));
 
-/** The desired state a document holds. Empty parents are left out. */
-export function readDocument(bytes: Uint8Array): Shaped {
-  const { metadata, spec, data, ...rest } = withHandle(bytes, NO_STAMP, shapeOf);
+/** All that a document holds. */
+export const treeOf = (bytes: Uint8Array): FieldTree => withHandle(bytes, NO_STAMP, read);
+
+function withoutParents({ metadata, spec, data, ...rest }: ShapedMap): ShapedMap {
   const { labels, annotations, ...others } = metadata as ShapedMap;
   return {
     ...rest,
@@ -128,72 +285,41 @@ export function readDocument(bytes: Uint8Array): Shaped {
 const unlessEmpty = (name: string, value: Shaped | undefined): ShapedMap =>
   value === undefined || (typeof value === 'object' && Object.keys(value).length === 0) ? {} : { [name]: value };
 
-/** A field that both sides wrote: what stays and what was overridden, as JSON texts (or `{…}` for a whole map). */
-export interface FieldConflict {
-  readonly path: readonly string[];
-  readonly kept: string;
-  readonly dropped: readonly string[];
-}
-
 export interface MergedDocument {
   readonly bytes: Uint8Array;
+  /** The desired state it shows. */
+  readonly shaped: Shaped;
   readonly conflicts: readonly FieldConflict[];
-  /** True when `ours` already contained all of `theirs`. */
-  readonly unchanged: boolean;
+  /** Which side had seen all that the other wrote. */
+  readonly oursIsWhole: boolean;
+  readonly theirsIsWhole: boolean;
 }
 
-/** Merges two documents of one object; `stamp` is used for the change that settles conflicts, if one is needed. */
-export function mergeDocuments(ours: Uint8Array, theirs: Uint8Array, stamp: Stamp): MergedDocument {
-  return withHandle(ours, stamp, (handle) =>
+/** Merges two documents of one object. What comes out does not depend on the order in which many are merged. */
+export function mergeDocuments(ours: Uint8Array, theirs: Uint8Array, limits = DOCUMENT_LIMITS): MergedDocument {
+  return withHandle(ours, NO_STAMP, (handle) =>
     withHandle(theirs, NO_STAMP, (other) => {
-      const contained = other.getHeads().every((head) => handle.getChangeByHash(head) !== null);
-      if (contained) return { bytes: ours, conflicts: [], unchanged: true };
-      handle.merge(other);
-      const conflicts: FieldConflict[] = [];
-      const wanted = settle(handle, [ROOT], [], conflicts);
-      if (conflicts.length > 0) {
-        assign(handle, ROOT, shapeOf(handle), wanted);
-        handle.commit(undefined, 0);
+      const [a, b] = [read(handle), read(other)];
+      const oursIsWhole = includes(a.context, b.context);
+      const theirsIsWhole = includes(b.context, a.context);
+      const done = (bytes: Uint8Array, fields: Fields, conflicts: readonly FieldConflict[]): MergedDocument => {
+        const shaped = withoutParents(shownBy([fields]));
+        // The order of a list is the list's affair.
+        const shown = conflicts.filter(({ path }) => path.at(-1) !== ORDER);
+        return { bytes, shaped, conflicts: shown, oursIsWhole, theirsIsWhole };
+      };
+      if (oursIsWhole) return done(ours, a.fields, []);
+      if (theirsIsWhole) return done(theirs, b.fields, []);
+      if (a.base === undefined || a.lineage !== b.lineage) {
+        const joined = joinTrees(a, b);
+        return done(squashed(joined), joined.fields, conflictsOf(joined.fields, a.context, b.context));
       }
-      const shown = conflicts.filter(({ path, dropped }) => path.at(-1) !== ORDER && dropped.length > 0);
-      return { bytes: handle.save(), conflicts: shown, unchanged: false };
+      handle.merge(other);
+      const { fields } = read(handle);
+      const bytes = saveWithin(handle, shownBy([fields]), a.base, limits);
+      return done(bytes, fields, conflictsOf(fields, a.context, b.context));
     }),
   );
 }
 
-/** Our actors are stamps. */
-const stampOf = (operation: string): string => operation.slice(operation.indexOf('@') + 1);
-
-/**
- * The state in which every conflict went to the later write. Maps that both sides made under one name are one map: their
- * fields are settled one by one.
- */
-function settle(
-  handle: Handle,
-  maps: readonly string[],
-  path: readonly string[],
-  conflicts: FieldConflict[],
-): { [key: string]: Shaped } {
-  const out: [string, Shaped][] = [];
-  for (const key of new Set(maps.flatMap((map) => handle.keys(map)))) {
-    const here = [...path, key];
-    const values = maps
-      .flatMap((map) => handle.getAll(map, key))
-      .map((found) => {
-        // `['map', id]` or `['str', text, operation]`; ids and operations are `counter@actor`.
-        const [type, value, operation = value] = found as [string, string, string?];
-        return { isMap: type === 'map', value, stamp: stampOf(operation) };
-      })
-      .toSorted((a, b) => (a.stamp < b.stamp ? 1 : -1));
-    const [latest, ...others] = values;
-    if (!latest) continue;
-    if (latest.isMap) {
-      const inner = values.filter(({ isMap }) => isMap).map(({ value }) => value);
-      out.push([key, settle(handle, inner, here, conflicts)]);
-    } else out.push([key, latest.value]);
-    const dropped = others.filter(({ isMap, value }) => isMap !== latest.isMap || (!isMap && value !== latest.value));
-    const texts = dropped.map(({ isMap, value }) => (isMap ? '{…}' : value));
-    if (others.length > 0) conflicts.push({ path: here, kept: latest.isMap ? '{…}' : latest.value, dropped: texts });
-  }
-  return Object.fromEntries(out);
-}
+export type { FieldConflict };

@@ -16,7 +16,7 @@ import type { KubeObject, ObjectMeta } from '../../api/object.js';
 import type { KindPolicy } from '../kind-policy.js';
 import { deepEqual, desiredOf, settled, type ObjectRecord } from '../record.js';
 import { laterStamp, type Stamp } from '../stamp.js';
-import { mergeDocuments, readDocument, type FieldConflict } from './document.js';
+import { mergeDocuments, type FieldConflict } from './document.js';
 import { mergedOwners } from './managed-fields.js';
 import { fromShape } from './shape.js';
 
@@ -90,12 +90,13 @@ function mergeLive(ours: ObjectRecord, theirs: ObjectRecord, policy: KindPolicy,
       status,
       identityOf(elder),
     );
-    return finish(ours, theirs, { ...common, value, document: undefined, pending: [] }, []);
+    return finish([ours, theirs], { ...common, value, document: undefined, pending: [] }, []);
   }
   const settledOurs = settled(ours, policy);
   const settledTheirs = settled(theirs, policy);
-  const merged = mergeDocuments(settledOurs.document as Uint8Array, settledTheirs.document as Uint8Array, version);
-  const desired = fromShape(readDocument(merged.bytes), policy.layout) as Record<string, unknown>;
+  const documents = [settledOurs.document, settledTheirs.document] as [Uint8Array, Uint8Array];
+  const merged = mergeDocuments(...documents, policy.documentLimits);
+  const desired = fromShape(merged.shaped, policy.layout) as Record<string, unknown>;
   const specSame = deepEqual({ ...desired, metadata: 0 }, { ...desiredOf(mine), metadata: 0 });
   const generation = Math.max(mine.metadata.generation ?? 0, other.metadata.generation ?? 0) + (specSame ? 0 : 1);
   const value = assemble(
@@ -113,17 +114,20 @@ function mergeLive(ours: ObjectRecord, theirs: ObjectRecord, policy: KindPolicy,
     status,
     identityOf(elder),
   );
-  return finish(ours, theirs, { ...common, value, document: merged.bytes, pending: [] }, merged.conflicts);
+  const whole = [...(merged.oursIsWhole ? [ours] : []), ...(merged.theirsIsWhole ? [theirs] : [])];
+  return finish(whole, { ...common, value, document: merged.bytes, pending: [] }, merged.conflicts);
 }
 
-/** Prefers one of the two records as it is when it holds the whole result, so that no needless write happens. */
+/**
+ * Prefers one of the records as it is when it holds the whole result, so that no needless write happens. `sides` are those
+ * whose documents hold all of the other's.
+ */
 function finish(
-  ours: ObjectRecord,
-  theirs: ObjectRecord,
+  sides: readonly ObjectRecord[],
   record: ObjectRecord,
   conflicts: readonly FieldConflict[],
 ): MergeResult {
-  for (const side of [ours, theirs]) {
+  for (const side of sides) {
     const contains =
       side.birth === record.birth &&
       side.buried === record.buried &&

@@ -17,7 +17,7 @@ import type { Clock } from '../../base/clock.js';
 import type { Service } from '../../base/lifecycle.js';
 import { errorText, type Logger } from '../../base/log.js';
 import type { Metrics } from '../../base/metrics.js';
-import type { Random } from '../../base/random.js';
+import { uuid, type Random } from '../../base/random.js';
 import type { KubeObject } from '../../api/object.js';
 import { DiskCorrupt, type Disk } from '../disk.js';
 import type { KindPolicies } from '../kind-policy.js';
@@ -119,7 +119,7 @@ export class Replica implements Service, ObjectStore {
     private readonly settings: ReplicaSettings,
   ) {
     const { clock, network } = deps;
-    const stamps = new StampClock(network.self, () => clock.nowMs());
+    const stamps = new StampClock(`${network.self} ${uuid(deps.random)}`, () => clock.nowMs());
     this.storage = new ReplicaStorage(deps.disk, settings.fsync);
     this.state = new ReplicaState({ ...deps, storage: this.storage, stamps }, settings);
     this.mayFound = settings.mayFound;

@@ -1,0 +1,140 @@
+/**
+ * What a document holds, without its engine: every field with the stamp of the write that brought it, and which writes the
+ * document has seen. This is all that a merge needs, so a document whose history was squashed merges as one with all of it.
+ *
+ * It is an observed-remove set (Shapiro et al., 2011; kept small by a causal context as in Almeida et al., "Delta state
+ * replicated data types", 2018). An entry that one side lacks was either removed there, if that side has seen the write
+ * that made it, or is new. So no removed field has to be remembered. A write makes one entry under a key and removes those
+ * it saw there; concurrent ones stay side by side, and the latest is shown. Maps are entries too: a map's removal takes
+ * along what others changed in it meanwhile.
+ *
+ * Joining is commutative, associative and idempotent. Pure.
+ */
+import { laterStamp, NO_STAMP, type Stamp } from '../stamp.js';
+import type { Shaped } from './shape.js';
+
+/** A value, as JSON text, or a map made under a key, with the stamp of the write that made it. */
+export type Entry =
+  { readonly stamp: Stamp; readonly text: string } | { readonly stamp: Stamp; readonly fields: Fields };
+export type Branch = Extract<Entry, { readonly fields: Fields }>;
+
+/** What stands under each key, the latest first; keys in order. */
+export type Fields = ReadonlyMap<string, readonly Entry[]>;
+
+/** The newest stamp seen of each writer. Whoever has seen one has seen all that this writer wrote before. */
+export type Context = ReadonlyMap<string, Stamp>;
+
+export interface FieldTree {
+  readonly fields: Fields;
+  readonly context: Context;
+}
+
+export type ShapedMap = { [key: string]: Shaped };
+
+/** Writers remembered; beyond, the one whose last write is oldest is forgotten, and what it wrote counts as not seen. */
+export const MAX_WRITERS = 64;
+
+export const isBranch = (entry: Entry): entry is Branch => 'fields' in entry;
+
+/** The part of a stamp that names who wrote: one run of one peer's process. */
+const writerOf = (stamp: Stamp): string => stamp.slice(16);
+
+export function contextOf(stamps: Iterable<Stamp>): Context {
+  const context = new Map<string, Stamp>();
+  for (const stamp of stamps) {
+    if (stamp === NO_STAMP) continue;
+    const writer = writerOf(stamp);
+    context.set(writer, laterStamp(stamp, context.get(writer) ?? NO_STAMP));
+  }
+  const newest = [...context].toSorted(([, a], [, b]) => (a < b ? 1 : -1)).slice(0, MAX_WRITERS);
+  return new Map(newest.toSorted(([a], [b]) => (a < b ? -1 : 1)));
+}
+
+const hasSeen = (context: Context, stamp: Stamp): boolean =>
+  stamp === NO_STAMP || (context.get(writerOf(stamp)) ?? NO_STAMP) >= stamp;
+
+/** Whether `context` has seen all that `other` has. */
+export const includes = (context: Context, other: Context): boolean =>
+  [...other.values()].every((stamp) => hasSeen(context, stamp));
+
+export const joinContexts = (a: Context, b: Context): Context => contextOf([...a.values(), ...b.values()]);
+
+export const joinTrees = (a: FieldTree, b: FieldTree): FieldTree => ({
+  fields: joinFields(a.fields, a.context, b.fields, b.context),
+  context: joinContexts(a.context, b.context),
+});
+
+function joinFields(ours: Fields, ourContext: Context, theirs: Fields, theirContext: Context): Fields {
+  const out = new Map<string, readonly Entry[]>();
+  for (const key of keysOf([ours, theirs])) {
+    const [mine, others] = [ours.get(key) ?? [], theirs.get(key) ?? []];
+    const entries: Entry[] = [];
+    for (const entry of mine) {
+      const twin = others.find(({ stamp }) => stamp === entry.stamp);
+      if (twin && isBranch(entry) && isBranch(twin)) {
+        const fields = joinFields(entry.fields, ourContext, twin.fields, theirContext);
+        entries.push({ stamp: entry.stamp, fields });
+      } else if (twin || !hasSeen(theirContext, entry.stamp)) entries.push(entry);
+    }
+    for (const entry of others) {
+      const isKnown = mine.some(({ stamp }) => stamp === entry.stamp) || hasSeen(ourContext, entry.stamp);
+      if (!isKnown) entries.push(entry);
+    }
+    if (entries.length > 0) out.set(key, latestFirst(entries));
+  }
+  return out;
+}
+
+/** In one fixed order. */
+export const keysOf = (maps: readonly Fields[]): string[] =>
+  [...new Set(maps.flatMap((map) => [...map.keys()]))].toSorted((a, b) => (a < b ? -1 : 1));
+
+export const latestFirst = <T extends { readonly stamp: Stamp }>(entries: readonly T[]): T[] =>
+  entries.toSorted((a, b) => (a.stamp < b.stamp ? 1 : -1));
+
+/** The state that is shown. Maps that several sides made under one name are one map. */
+export function shownBy(maps: readonly Fields[]): ShapedMap {
+  return Object.fromEntries(
+    keysOf(maps).map((key) => {
+      const entries = entriesUnder(maps, key);
+      const latest = entries[0] as Entry;
+      return [key, isBranch(latest) ? shownBy(entries.filter(isBranch).map(({ fields }) => fields)) : latest.text];
+    }),
+  );
+}
+
+const entriesUnder = (maps: readonly Fields[], key: string): Entry[] =>
+  latestFirst(maps.flatMap((map) => map.get(key) ?? []));
+
+/** A field that both sides wrote: what stays and what was overridden, as JSON texts (or `{…}` for a whole map). */
+export interface FieldConflict {
+  readonly path: readonly string[];
+  readonly kept: string;
+  readonly dropped: readonly string[];
+}
+
+const textOf = (entry: Entry): string => (isBranch(entry) ? '{…}' : entry.text);
+
+/** The fields of a joined tree that both sides wrote without having seen the other's value. */
+export function conflictsOf(joined: Fields, ours: Context, theirs: Context): FieldConflict[] {
+  const out: FieldConflict[] = [];
+  const look = (maps: readonly Fields[], path: readonly string[]) => {
+    for (const key of keysOf(maps)) {
+      const entries = entriesUnder(maps, key);
+      const [latest, ...others] = entries as [Entry, ...Entry[]];
+      const here = [...path, key];
+      const kept = textOf(latest);
+      const dropped = others.map(textOf).filter((text) => text !== kept);
+      const isNew =
+        entries.some(({ stamp }) => !hasSeen(theirs, stamp)) && entries.some(({ stamp }) => !hasSeen(ours, stamp));
+      if (isNew && dropped.length > 0) out.push({ path: here, kept, dropped });
+      if (isBranch(latest))
+        look(
+          entries.filter(isBranch).map(({ fields }) => fields),
+          here,
+        );
+    }
+  };
+  look([joined], []);
+  return out;
+}
