@@ -195,7 +195,8 @@ export class MemoryStore implements ObjectStore {
       const failure = internalError(new Error(errorText(error), { cause: error }));
       return { code: failure.code, body: failure.toStatus(), warnings: [] };
     }
-    this.publish(transaction.events);
+    if (reply.code >= 400) transaction.rollBack();
+    else this.publish(transaction.events);
     return reply;
   }
 

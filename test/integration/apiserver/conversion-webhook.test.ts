@@ -111,6 +111,14 @@ describe('conversion webhooks', () => {
     assert.equal((await client.list(kind('v1'))).items.length, 0);
   });
 
+  it('lets go of the last finalizer through another version', async () => {
+    const metadata = { namespace: 'default', name: 'held', finalizers: ['example.com/hold'] };
+    await client.create(kind('v1'), { metadata, spec: { hostPort: 'x:1' } } as Host);
+    await client.delete(kind('v2'), 'default', 'held');
+    await client.patch(kind('v2'), 'default', 'held', 'merge', { metadata: { finalizers: null } });
+    assert.equal((await client.list(kind('v1'))).items.length, 0);
+  });
+
   it('lists in one version, in one review, by its fields', async () => {
     await client.create(kind('v1'), host('a', { hostPort: 'x:1' }));
     await client.create(kind('v1'), host('b', { hostPort: 'y:1' }));
