@@ -218,6 +218,42 @@ describe('admission webhooks and policies', function () {
     assert.equal(made.spec.initContainers[0]?.['terminationMessagePolicy'], 'File');
   });
 
+  it('settles what the server says of an object after the webhooks have changed it', async () => {
+    const resources = { limits: { cpu: '1', memory: '1Mi' }, requests: { cpu: '1', memory: '1Mi' } };
+    handlers.set('/size', () =>
+      patch(
+        { op: 'add', path: '/spec/containers/0/resources', value: resources },
+        { op: 'add', path: '/status/message', value: 'hooked' },
+      ),
+    );
+    await mutating('m', hook('/size'));
+    const made = (await client.create(PODS, pod('p'))) as KubeObject & { status: Json };
+    assert.deepEqual(made.status, { phase: 'Pending', qosClass: 'Guaranteed' });
+  });
+
+  it('counts what a webhook changes in an update as a change of what is asked for', async () => {
+    const labels = { app: 'd' };
+    const template = { metadata: { labels }, spec: { containers: [container] } };
+    const made = (await client.create(DEPLOYMENTS, {
+      metadata: { name: 'd', namespace: 'default' },
+      spec: { selector: { matchLabels: labels }, template },
+    } as KubeObject)) as KubeObject & { status: Json };
+    handlers.set('/more', () =>
+      patch(
+        { op: 'add', path: '/spec/template/spec/containers/0/env', value: [{ name: 'A', value: 'b' }] },
+        { op: 'add', path: '/status', value: { replicas: 7 } },
+      ),
+    );
+    const rules = [{ operations: ['UPDATE'], apiGroups: ['apps'], apiVersions: ['v1'], resources: ['deployments'] }];
+    await mutating('m', hook('/more', { rules }));
+    const changed = (await client.patch(DEPLOYMENTS, 'default', 'd', 'merge', {
+      metadata: { labels: { more: 'yes' } },
+    })) as KubeObject & { status: Json };
+    assert.equal(changed.metadata.generation, 2);
+    assert.equal(changed.metadata.uid, made.metadata.uid);
+    assert.deepEqual(changed.status, made.status);
+  });
+
   it('refuses with the message, code and reason of the webhook', async () => {
     handlers.set('/deny', () => ({ allowed: false, status: { message: 'no way', code: 403, reason: 'Forbidden' } }));
     await validating('v', hook('/deny'));

@@ -8,6 +8,7 @@ import { generatedName, prepareForCreate } from '../../../api/strategy/strategy.
 import { validateCreate } from '../../../api/validation/validate.js';
 import { attributesOf, checkPlace, decodeBody, keyOf, type Outcome, type WriteContext } from './context.js';
 import { managersOfNew, setManagers } from './ownership.js';
+import { agreedObject } from './staged-admission.js';
 
 /** Attempts at a free generated name, as upstream. */
 const NAME_ATTEMPTS = 8;
@@ -31,18 +32,22 @@ export function createObject(context: WriteContext): Outcome {
 }
 
 /** The steps after decoding, shared with updates and applies that create. `managers` when they are known already. */
-export function storeNew(context: WriteContext, object: KubeObject, managers?: Managers): KubeObject {
+export function storeNew(context: WriteContext, sent: KubeObject, managers?: Managers): KubeObject {
   const { info, request, transaction, deps } = context;
   if (request.creationRefused !== undefined) throw forbidden(info, request.name, request.creationRefused);
-  if (object.metadata.resourceVersion) {
+  if (sent.metadata.resourceVersion) {
     throw badRequest('resourceVersion should not be set on objects to be created');
   }
-  delete object.metadata.resourceVersion;
-  applyDefaults(info, object);
-  setManagers(object, managers ?? managersOfNew(context, object));
+  delete sent.metadata.resourceVersion;
+  applyDefaults(info, sent);
+  const owners = managers ?? managersOfNew(context, sent);
+  const agreed = agreedObject(request, sent);
+  const object = agreed ?? sent;
+  setManagers(object, owners);
   prepareForCreate(info, object, {
     nowMs: transaction.nowMs,
-    uid: uuid(deps.random),
+    // Validating webhooks have seen one already.
+    uid: agreed?.metadata.uid ?? uuid(deps.random),
     nameSuffix: chooseSuffix(context, object),
   });
   const name = object.metadata.name ?? '';

@@ -10,7 +10,7 @@ import {
   type AdmissionLookups,
 } from '../../../security/admission/admission.js';
 import type { WriteReply } from '../../../store/object-store.js';
-import type { Admitted } from './write-request.js';
+import type { Admitted, WriteRequest } from './write-request.js';
 
 /** Told of every object that built-in mutation has dealt with; throws to end a rehearsal. */
 export type OnAdmitted = (attributes: AdmissionAttributes) => void;
@@ -38,14 +38,14 @@ function checkBase({ bases }: Admitted, { operation, namespace, name, oldObject 
   if (base !== present) throw stale();
 }
 
-/** Plugins change objects in place, and so does this: the write goes on with the object that it holds. */
-function substitute(object: KubeObject, admitted: KubeObject): void {
-  const { name, namespace } = object.metadata;
-  for (const field of Object.keys(object)) delete object[field as keyof KubeObject];
-  Object.assign(object, admitted);
-  object.metadata = { ...admitted.metadata };
-  if (name !== undefined) object.metadata.name = name;
-  if (namespace !== undefined) object.metadata.namespace = namespace;
+/** The object that mutating webhooks have made of `sent`; undefined when they were not asked or changed nothing. */
+export function agreedObject({ admitted }: WriteRequest, sent: KubeObject): KubeObject | undefined {
+  if (admitted?.object === undefined) return undefined;
+  const { name, namespace } = sent.metadata;
+  const metadata = { ...admitted.object.metadata };
+  if (name !== undefined) metadata.name = name;
+  if (namespace !== undefined) metadata.namespace = namespace;
+  return { ...admitted.object, metadata };
 }
 
 /** The chain for one write. Built-in mutation runs once more on what the webhooks made, as upstream reinvokes it. */
@@ -60,10 +60,7 @@ export class StagedAdmission extends AdmissionChain {
 
   override admit(attributes: AdmissionAttributes, lookups: AdmissionLookups): void {
     const { admitted } = this;
-    if (admitted && (admitted.judged || admitted.object)) {
-      checkBase(admitted, attributes);
-      if (admitted.object && attributes.object) substitute(attributes.object, admitted.object);
-    }
+    if (admitted && (admitted.judged || admitted.object)) checkBase(admitted, attributes);
     this.chain.admit(attributes, lookups);
     this.onAdmitted?.(attributes);
   }

@@ -28,6 +28,7 @@ import { finishDeletion, isRemovable } from './delete.js';
 import { jsonEqual } from './json-equality.js';
 import { creatableOnUpdate, requiresRevision } from './kind-rules.js';
 import { managersAfter, managersOf, setManagers } from './ownership.js';
+import { agreedObject } from './staged-admission.js';
 
 function requirePresent({ transaction, info, request }: WriteContext): KubeObject {
   const present = transaction.get(keyOf(info, request.namespace, request.name));
@@ -98,7 +99,8 @@ function replace(context: WriteContext, next: KubeObject, present: KubeObject, a
   const through = request.subresource === 'scale' ? '' : request.subresource;
   if (request.subresource !== 'scale') applyDefaults(info, next);
   const managers = applied ?? managersAfter(context, next, present);
-  const prepared = prepareForUpdate(info, next, present, through);
+  // What webhooks made of it is held to the same rules.
+  const prepared = prepareForUpdate(info, agreedObject(request, next) ?? next, present, through);
   if (present.metadata.uid !== undefined) prepared.metadata.uid = present.metadata.uid;
   if (present.metadata.creationTimestamp !== undefined) {
     prepared.metadata.creationTimestamp = present.metadata.creationTimestamp;

@@ -8,11 +8,21 @@ import {
   isNotFound,
 } from '../../../../src/api/errors.js';
 import type { KubeObject } from '../../../../src/api/object.js';
-import { CONFIGMAPS, DEPLOYMENTS, NAMESPACES, PODS, SERVICES } from '../../../../src/api/resource.js';
+import { CONFIGMAPS, DEPLOYMENTS, NAMESPACES, PODS, SERVICES, type ResourceRef } from '../../../../src/api/resource.js';
 import type { Namespace, Pod, Service } from '../../../../src/api/types/core-v1.js';
 import type { InProcessClient } from '../../../../src/control/apiserver/client.js';
 import type { MemoryStore } from '../../../../src/testing/memory-store.js';
 import { setUp } from './setup.js';
+
+const ref = (group: string, resource: string, kind: string): ResourceRef => ({
+  group,
+  version: 'v1',
+  resource,
+  kind,
+  namespaced: true,
+});
+const BUDGETS = ref('policy', 'poddisruptionbudgets', 'PodDisruptionBudget');
+const LIMIT_RANGES = ref('', 'limitranges', 'LimitRange');
 
 const configMap = (name: string, data: Record<string, string> = { a: 'b' }) =>
   ({ metadata: { name, namespace: 'default' }, data }) as KubeObject;
@@ -87,6 +97,36 @@ describe('the write executor', () => {
     assert.equal(ending.metadata.deletionGracePeriodSeconds, 30);
     await client.delete(PODS, 'default', 'p', { gracePeriodSeconds: 0 });
     await assert.rejects(client.get(PODS, 'default', 'p'), isNotFound);
+  });
+
+  it('spends no disruption budget for an eviction that is refused', async () => {
+    const labels = { app: 'a' };
+    const made = pod('p');
+    await client.create(PODS, { ...made, metadata: { ...made.metadata, labels } });
+    await client.patch(PODS, 'default', 'p', 'merge', { status: { phase: 'Running' } }, { subresource: 'status' });
+    const spec = { selector: { matchLabels: labels }, minAvailable: 0 };
+    await client.create(BUDGETS, { metadata: { name: 'b', namespace: 'default' }, spec } as KubeObject);
+    const status = {
+      observedGeneration: 1,
+      disruptionsAllowed: 1,
+      expectedPods: 1,
+      currentHealthy: 1,
+      desiredHealthy: 0,
+    };
+    const budget = await client.patch(BUDGETS, 'default', 'b', 'merge', { status }, { subresource: 'status' });
+    const eviction = { metadata: { name: 'p' }, deleteOptions: { preconditions: { uid: 'another' } } };
+    await assert.rejects(client.createSubresource(PODS, 'default', 'p', 'eviction', eviction), isConflict);
+    assert.deepEqual(await client.get(BUDGETS, 'default', 'b'), budget);
+  });
+
+  it('settles the class of a pod by the resources that a limit range gives it', async () => {
+    const limits = [{ type: 'Container', default: { cpu: '1', memory: '1Mi' } }];
+    await client.create(LIMIT_RANGES, {
+      metadata: { name: 'l', namespace: 'default' },
+      spec: { limits },
+    } as KubeObject);
+    const made = await client.create<Pod & KubeObject>(PODS, pod('p') as Pod & KubeObject);
+    assert.equal(made.status?.qosClass, 'Guaranteed');
   });
 
   it('keeps an object until its last finalizer is gone', async () => {
