@@ -10,6 +10,8 @@ export interface KindPolicy {
    */
   readonly merge: 'document' | 'register';
   readonly layout: Layout;
+  /** When documents are squashed; as every peer has it by default. */
+  readonly documentLimits?: DocumentLimits;
   /** False for kinds whose deletion nobody needs to remember (Events): no tombstone is kept. */
   readonly tombstones: boolean;
   /**
@@ -19,8 +21,6 @@ export interface KindPolicy {
   readonly homeOf?: (value: KubeObject) => string | undefined;
 }
 
-  /** When documents are squashed; as every peer has it by default. */
-  readonly documentLimits?: DocumentLimits;
 export interface KindPolicies {
   policyOf(group: string, resource: string): KindPolicy;
 }
