@@ -164,6 +164,8 @@ export class Fairness {
     // A level that was removed stays until nobody is in it.
     for (const [name, level] of this.levels) {
       if (!names.has(name) && level.taken === 0 && level.waiting === 0) this.levels.delete(name);
+      // There may be more seats now.
+      else if (level.waiting > 0) level.dispatch();
     }
   }
 }

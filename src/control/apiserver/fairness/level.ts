@@ -49,7 +49,7 @@ export class PriorityLevel implements SeatUse {
     this.queuing = queuing;
     const orphans = this.queues?.drain() ?? [];
     this.queues = queuing && new QueueSet(queuing);
-    for (const request of orphans) if (!this.queues?.push(request)) this.begin(request, () => undefined);
+    for (const request of orphans) if (this.queues?.push(request) !== true) this.begin(request, () => undefined);
   }
 
   /** Takes seats at once; undefined when the request has to wait or go. */
@@ -62,7 +62,9 @@ export class PriorityLevel implements SeatUse {
   /** Waits for seats. Returns how to withdraw; undefined when there is no room to wait in. */
   enqueue(flow: string, width: number, started: (release: Release) => void): (() => void) | undefined {
     const request: Waiting = { flow, width, start: started };
-    return this.queues?.push(request);
+    if (this.queues?.push(request) !== true) return undefined;
+    // From the queues of that moment: they may have been replaced meanwhile.
+    return () => this.queues?.withdraw(request);
   }
 
   get rejection(): Rejection {

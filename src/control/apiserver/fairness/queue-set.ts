@@ -52,8 +52,8 @@ export class QueueSet {
     return this.waitingCount;
   }
 
-  /** Puts the request into the shortest queue of the flow's hand; undefined when that is full. Returns how to withdraw it. */
-  push(request: Waiting): (() => void) | undefined {
+  /** Puts the request into the shortest queue of the flow's hand; false when that is full. */
+  push(request: Waiting): boolean {
     let shortest: Queue | undefined;
     for (const index of dealHand(request.flow, this.options)) {
       const queue = this.queues[index];
@@ -64,18 +64,25 @@ export class QueueSet {
         shortest = queue;
       }
     }
-    if (!shortest || shortest.waiting.length >= this.options.queueLengthLimit) return undefined;
-    const queue = shortest;
+    if (!shortest || shortest.waiting.length >= this.options.queueLengthLimit) return false;
     // A queue that was idle does not save up its turn.
-    if (queue.waiting.length === 0 && queue.executing === 0) queue.used = Math.max(queue.used, this.leastUsed());
-    queue.waiting.push(request);
+    if (shortest.waiting.length === 0 && shortest.executing === 0) {
+      shortest.used = Math.max(shortest.used, this.leastUsed());
+    }
+    shortest.waiting.push(request);
     this.waitingCount++;
-    return () => {
-      const at = queue.waiting.indexOf(request);
-      if (at < 0) return;
-      queue.waiting.splice(at, 1);
+    return true;
+  }
+
+  /** Takes out a request that does not wait any longer; nothing when it has started. */
+  withdraw(request: Waiting): void {
+    for (const { waiting } of this.queues) {
+      const at = waiting.indexOf(request);
+      if (at < 0) continue;
+      waiting.splice(at, 1);
       this.waitingCount--;
-    };
+      return;
+    }
   }
 
   /** Takes out all that wait, in no particular order: the queues are about to be replaced. */

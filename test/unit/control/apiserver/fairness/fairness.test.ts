@@ -173,6 +173,39 @@ describe('fairness', () => {
     assert.ok(next);
   });
 
+  it('takes no seat for a request that left after the queues were changed', async () => {
+    configure(queuing(4, 2, 5));
+    const held = [await enter('a'), await enter('a')];
+    const abort = new AbortController();
+    const gone = assert.rejects(enter('b', abort.signal), (error: TooManyRequests) => error.reason === 'cancelled');
+    configure(queuing(8, 3, 5));
+    abort.abort();
+    await gone;
+    for (const { release } of held) release();
+    await enter('c');
+    await enter('c');
+  });
+
+  it('starts those that wait when their level gets more seats', async () => {
+    fairness = new Fairness(clock, { seats: 4, queueWaitMs: 1000 });
+    const [, levels] = fairness.followed();
+    const spec = queuing(4, 2, 5);
+    const ofShares = (nominalConcurrencyShares: number) => ({
+      ...spec,
+      limited: { ...spec.limited, nominalConcurrencyShares },
+    });
+    configure(ofShares(5));
+    await enter('a');
+    await enter('a');
+    let next: Admitted | undefined;
+    void enter('b').then((admitted) => (next = admitted));
+    await settled();
+    assert.equal(next, undefined);
+    levels?.reset([level(ofShares(100))]);
+    await settled();
+    assert.ok(next);
+  });
+
   it('never limits an exempt level', async () => {
     configure({ type: 'Exempt', exempt: {} });
     for (let i = 0; i < 20; i++) await enter('a');
