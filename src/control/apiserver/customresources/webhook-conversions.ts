@@ -68,8 +68,8 @@ export function conversionKey(object: KubeObject, to: string): string {
 export class WebhookConversions {
   /** What is being converted, by version. */
   private readonly pending = new WeakMap<RemoteConversion, Map<KubeObject, Promise<void>>>();
-  /** Entries go with the stored objects. */
-  private readonly known = new WeakMap<KubeObject, Map<RemoteConversion, KubeObject>>();
+  /** Entries go with the stored objects, and with a definition that is replaced. */
+  private readonly known = new WeakMap<RemoteConversion, WeakMap<KubeObject, KubeObject>>();
 
   constructor(
     private readonly deps: { readonly webhooks: WebhookPoster; readonly random: Random },
@@ -81,9 +81,10 @@ export class WebhookConversions {
    * a 500 when the webhook fails.
    */
   async shown(remote: RemoteConversion, stored: readonly KubeObject[]): Promise<readonly KubeObject[]> {
-    const missing = stored.filter((object) => this.known.get(object)?.has(remote) !== true);
+    const missing = stored.filter((object) => this.known.get(remote)?.has(object) !== true);
     if (missing.length > 0) await this.learn(remote, missing);
-    return stored.map((object) => this.known.get(object)?.get(remote) ?? object);
+    const views = this.known.get(remote);
+    return stored.map((object) => views?.get(object) ?? object);
   }
 
   private async learn(remote: RemoteConversion, missing: readonly KubeObject[]): Promise<void> {
@@ -140,9 +141,9 @@ export class WebhookConversions {
   }
 
   private remember(remote: RemoteConversion, stored: KubeObject, shown: KubeObject): void {
-    let views = this.known.get(stored);
-    if (!views) this.known.set(stored, (views = new Map()));
-    views.set(remote, Object.freeze(shown));
+    let views = this.known.get(remote);
+    if (!views) this.known.set(remote, (views = new WeakMap()));
+    views.set(stored, Object.freeze(shown));
   }
 
   private async convert(webhook: WebhookConversion, objects: readonly KubeObject[], to: string): Promise<KubeObject[]> {
