@@ -33,6 +33,7 @@ import { METRICS_GROUP } from '../resourcemetrics/kinds.js';
 import type { ResourceMetrics } from '../resourcemetrics/resource-metrics.js';
 import { attributesOf, decisionAnnotations, refusal } from './access.js';
 import { actingUser } from './impersonation.js';
+import { observerOf } from './exchange-observer.js';
 import { PathHandler, type HealthCheck } from './path-handler.js';
 import { parseResourcePath, verbOf, type ApiVerb, type ResourcePath } from './request-info.js';
 import { ResourceHandler } from './resource-handler.js';
@@ -93,7 +94,7 @@ export interface ApiServerOptions {
 
 /** What is answered on: a response, or the connection once the protocol has changed. */
 interface Answered {
-  readonly statusCode: number;
+  statusCode: number;
   setHeader?(name: string, value: string): unknown;
   once(event: 'close', listener: () => void): unknown;
 }
@@ -198,7 +199,7 @@ export class ApiServer implements Service {
       await this.answer(request, response);
     } catch (error) {
       if (!(error instanceof ApiError || error instanceof TooManyRequests)) {
-        this.deps.log.error('request failed', { method: request.method, path: request.url, error: errorText(error) });
+        this.logFailure(request, error);
       }
       if (response.headersSent) response.destroy();
       else if (error instanceof TooManyRequests) await this.turnAway(request, response, error);
@@ -206,6 +207,10 @@ export class ApiServer implements Service {
       // A body that nobody reads would keep the connection busy.
       if (!request.complete) request.resume();
     }
+  }
+
+  private logFailure({ method, url }: IncomingMessage, error: unknown): void {
+    this.deps.log.error('request failed', { method, path: url, error: errorText(error) });
   }
 
   private async turnAway(request: IncomingMessage, response: ServerResponse, error: TooManyRequests): Promise<void> {
@@ -312,15 +317,19 @@ export class ApiServer implements Service {
 
   private async upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
     socket.on('error', () => socket.destroy());
+    const answered = upgraded(socket);
     try {
       const url = urlOf(request);
-      const { target, user } = await this.route(request, upgraded(socket), url);
+      const { target, user } = await this.route(request, answered, url);
       if (!target || !this.isNodeBound(target.path, target.verb)) throw methodNotAllowed();
       await this.admitConnection(target.path, target.verb, user, url);
       await this.nodes().tunnel(request, socket, head, target.path, url);
     } catch (error) {
+      if (!(error instanceof ApiError)) this.logFailure(request, error);
       const failure = error instanceof ApiError ? error : new ApiError(500, 'InternalError', errorText(error));
       const body = JSON.stringify(failure.toStatus());
+      answered.statusCode = failure.code;
+      observerOf(request)?.answer?.(failure.code, Buffer.from(body), 'application/json');
       socket.end(
         `HTTP/1.1 ${failure.code} ${failure.reason || 'Error'}\r\nContent-Type: application/json\r\n` +
           `Content-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,
