@@ -41,6 +41,7 @@ export class DefinitionTransaction implements WriteTransaction {
   put(key: ObjectKey, object: KubeObject): KubeObject {
     if (!isDefinition(key)) return this.inner.put(key, object);
     const before = this.inner.get(key);
+    if (before === undefined) this.clear(asDefinition(object));
     const stored = this.inner.put(key, asObject(withStatus(asDefinition(object), this.all(), this.nowMs)));
     if (before !== undefined) this.giveFreedNames(asDefinition(stored));
     return stored;
@@ -50,6 +51,17 @@ export class DefinitionTransaction implements WriteTransaction {
     const last = this.inner.delete(key);
     if (last !== undefined && isDefinition(key)) this.giveFreedNames(asDefinition(last));
     return last;
+  }
+
+  /**
+   * When parts of the cluster merge, one may have deleted a definition of which the other created objects. Nobody sees those any
+   * more; deletion wins over them, too, and a new definition does not bring them back.
+   */
+  private clear({ spec }: CustomResourceDefinition): void {
+    for (const { metadata } of this.inner.list(spec.group, spec.names.plural)) {
+      const { namespace = '', name = '' } = metadata;
+      this.inner.delete({ group: spec.group, resource: spec.names.plural, namespace, name });
+    }
   }
 
   private all(): CustomResourceDefinition[] {

@@ -1,5 +1,6 @@
 /**
- * Deletes what has no owner left, and carries out foreground and orphan deletion.
+ * Deletes what has no owner left, and carries out foreground and orphan deletion. Deletes likewise what is in no namespace: when
+ * parts of the cluster merge, one may have deleted a namespace in which the other created objects, and deletion wins.
  *
  * Safety: an object is deleted only after its owners were found absent by live reads (by uid: an owner of the same name but
  * another uid is another object) and the object itself was read anew; the delete carries uid and resourceVersion. Owners
@@ -11,12 +12,12 @@ import type { Service } from '../../../base/lifecycle.js';
 import { DEFINITIONS } from '../../../api/customresources/status.js';
 import { isNotFound } from '../../../api/errors.js';
 import type { KubeObject, OwnerReference } from '../../../api/object.js';
-import { EVENTS, groupResourceOf, type ResourceRef } from '../../../api/resource.js';
+import { EVENTS, groupResourceOf, NAMESPACES, type ResourceRef } from '../../../api/resource.js';
 import { Controller } from '../../../client/controller.js';
 import { Informer } from '../../../client/informer.js';
 import type { DeleteOptions } from '../../../client/client.js';
 import type { SharedDeps } from '../deps.js';
-import { BY_OWNER } from '../informer-set.js';
+import { BY_NAMESPACE, BY_OWNER } from '../informer-set.js';
 import { OwnerGraph, type GraphMember, type GraphNode } from './graph.js';
 
 export const FOREGROUND = 'foregroundDeletion';
@@ -95,7 +96,9 @@ class GarbageCollector {
     }
     for (const [shape, resource] of wanted) {
       if (this.custom.has(shape)) continue;
-      const informer = new Informer<KubeObject>(this.deps, resource, { indexes: { [BY_OWNER]: ownersOf } });
+      const informer = new Informer<KubeObject>(this.deps, resource, {
+        indexes: { [BY_OWNER]: ownersOf, [BY_NAMESPACE]: namespaceOf },
+      });
       const member = { resource, informer };
       this.custom.set(shape, member);
       this.graph.add(member);
@@ -118,7 +121,7 @@ class GarbageCollector {
     if (previous && previous.metadata.uid !== metadata.uid) this.onDelete({ ...node, object: previous });
     else if (previous && ownersChanged) this.wakeOwners({ ...node, object: previous });
     const isGoing = metadata.deletionTimestamp && metadata.finalizers?.length;
-    if (isGoing || (ownersChanged && metadata.ownerReferences?.length))
+    if (isGoing || (ownersChanged && metadata.ownerReferences?.length) || (!previous && this.graph.isHomeless(node)))
       this.controller.queue.add(this.graph.keyOf(node));
   }
 
@@ -126,6 +129,10 @@ class GarbageCollector {
     this.rememberAbsent(node.object.metadata.uid ?? '');
     this.wakeDependents(node.object);
     this.wakeOwners(node);
+    if (groupResourceOf(node.resource) !== groupResourceOf(NAMESPACES)) return;
+    for (const left of this.graph.contentOf(node.object.metadata.name ?? '')) {
+      this.controller.queue.add(this.graph.keyOf(left));
+    }
   }
 
   /** Those that are going already are awake: in a ring of owners they would wake each other without end. */
@@ -154,7 +161,14 @@ class GarbageCollector {
       else if (metadata.finalizers?.includes(FOREGROUND)) await this.awaitDependents(node);
       return;
     }
-    if (metadata.ownerReferences?.length) await this.collect(node);
+    if (this.graph.isHomeless(node)) await this.collectHomeless(node);
+    else if (metadata.ownerReferences?.length) await this.collect(node);
+  }
+
+  /** The object comes from this peer's own state, where a namespace is never later than what was created in it. */
+  private async collectHomeless(node: GraphNode): Promise<void> {
+    const home = await this.read(NAMESPACES, { metadata: { name: node.object.metadata.namespace ?? '' } });
+    if (home === undefined) await this.remove(node, 'Background');
   }
 
   private async awaitDependents(node: GraphNode): Promise<void> {
@@ -279,6 +293,7 @@ const isWaiting = ({ metadata }: KubeObject): boolean =>
 const shapeOf = ({ group, version, resource, kind, namespaced }: ResourceRef) =>
   `${group}/${version}/${resource}/${kind}/${namespaced}`;
 
+const namespaceOf = ({ metadata }: KubeObject) => (metadata.namespace ? [metadata.namespace] : []);
 const ownersOf = ({ metadata }: KubeObject) => (metadata.ownerReferences ?? []).map(({ uid }) => uid);
 
 /** What its own finalizers ask for comes first; dependents of what goes in the foreground go in the foreground too. */

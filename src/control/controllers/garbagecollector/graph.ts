@@ -3,9 +3,9 @@
  * itself but the names of the resources it knows.
  */
 import { keyOf, splitKey, type KubeObject, type OwnerReference } from '../../../api/object.js';
-import { apiVersionOf, groupResourceOf, type ResourceRef } from '../../../api/resource.js';
+import { apiVersionOf, groupResourceOf, NAMESPACES, type ResourceRef } from '../../../api/resource.js';
 import type { Informer } from '../../../client/informer.js';
-import { BY_OWNER } from '../informer-set.js';
+import { BY_NAMESPACE, BY_OWNER } from '../informer-set.js';
 
 export interface GraphNode {
   readonly resource: ResourceRef;
@@ -62,6 +62,23 @@ export class OwnerGraph {
   dependentsOf(uid: string): GraphNode[] {
     return [...this.byResource.values()].flatMap(({ resource, informer }) =>
       informer.byIndex(BY_OWNER, uid).map((object) => ({ resource, object })),
+    );
+  }
+
+  /** Whether its namespace is not known. Never so where namespaces do not take part. */
+  isHomeless({ resource, object }: GraphNode): boolean {
+    const namespaces = this.byResource.get(groupResourceOf(NAMESPACES));
+    return (
+      namespaces !== undefined &&
+      resource.namespaced &&
+      namespaces.informer.get('', object.metadata.namespace ?? '') === undefined
+    );
+  }
+
+  /** All objects in this namespace. */
+  contentOf(namespace: string): GraphNode[] {
+    return [...this.byResource.values()].flatMap(({ resource, informer }) =>
+      informer.byIndex(BY_NAMESPACE, namespace).map((object) => ({ resource, object })),
     );
   }
 

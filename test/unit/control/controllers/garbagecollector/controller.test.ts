@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { isNotFound } from '../../../../../src/api/errors.js';
 import type { KubeObject } from '../../../../../src/api/object.js';
-import { CONFIGMAPS, NODES, PODS, REPLICASETS, SECRETS } from '../../../../../src/api/resource.js';
+import { CONFIGMAPS, NAMESPACES, NODES, PODS, REPLICASETS, SECRETS } from '../../../../../src/api/resource.js';
+import type { Namespace } from '../../../../../src/api/types/core-v1.js';
 import { garbageCollector } from '../../../../../src/control/controllers/garbagecollector/controller.js';
 import { harness, type Harness } from '../harness.js';
 
@@ -129,5 +130,41 @@ describe('garbage collector', () => {
     await secret('child', [{ apiVersion: 'x.example/v1', kind: 'Widget', metadata: { name: 'w', uid: 'some-uid' } }]);
     await h.clock.advance(100);
     assert.ok(await exists(SECRETS, 'child'));
+  });
+});
+
+describe('garbage collector, of what a merge left without a namespace', () => {
+  let h: Harness;
+  beforeEach(() => {
+    h = harness();
+  });
+  afterEach(() => h.stop());
+  const namesOf = () => h.client.all<KubeObject>(CONFIGMAPS).map(({ metadata }) => metadata.name ?? '');
+
+  it('deletes it, whether the object or the deletion of the namespace comes first', async () => {
+    await h.run(garbageCollector(h, { resources: [NAMESPACES, CONFIGMAPS] }));
+    await h.client.create(NAMESPACES, { metadata: { name: 'here' } });
+    await h.client.create(NAMESPACES, { metadata: { name: 'going' } });
+    await h.client.create(CONFIGMAPS, { metadata: { namespace: 'here', name: 'kept' } });
+    await h.client.create(CONFIGMAPS, { metadata: { namespace: 'going', name: 'early' } });
+    await h.clock.advance(100);
+    assert.deepEqual(new Set(namesOf()), new Set(['early', 'kept']));
+    await h.client.delete(NAMESPACES, '', 'going');
+    const { spec: _, ...released } = await h.client.get<Namespace>(NAMESPACES, '', 'going');
+    await h.client.update<Namespace>(
+      NAMESPACES,
+      { ...released, spec: { finalizers: [] } },
+      { subresource: 'finalize' },
+    );
+    await h.client.create(CONFIGMAPS, { metadata: { namespace: 'going', name: 'late' } });
+    await h.clock.advance(100);
+    assert.deepEqual(namesOf(), ['kept']);
+  });
+
+  it('finds it at its start', async () => {
+    await h.client.create(CONFIGMAPS, { metadata: { namespace: 'gone', name: 'left' } });
+    await h.run(garbageCollector(h, { resources: [NAMESPACES, CONFIGMAPS] }));
+    await h.clock.advance(100);
+    assert.deepEqual(namesOf(), []);
   });
 });
