@@ -5,6 +5,7 @@ import { noHostsReason } from '../../test/e2e/harness/lab.js';
 import type { Bench, Context, Figure } from './bench.js';
 import { deploy } from './deploy.js';
 import { failover } from './failover.js';
+import { growth } from './growth.js';
 import { idle } from './idle.js';
 import { proxy } from './proxy.js';
 import { rebuild } from './rebuild.js';
@@ -14,7 +15,7 @@ import { store } from './store.js';
 import { watch } from './watch.js';
 import { writes } from './writes.js';
 
-const BENCHES: readonly Bench[] = [scheduler, store, watch, proxy, idle, deploy, writes, failover, rebuild];
+const BENCHES: readonly Bench[] = [scheduler, store, growth, watch, proxy, idle, deploy, writes, failover, rebuild];
 
 const HELP = `usage: scripts/bench [NAME…] [--out FILE] [--rounds N] [--seconds N]
        scripts/bench --render FILE

@@ -42,7 +42,7 @@ export interface DocumentLimits {
   readonly bytes: number;
 }
 
-export const DOCUMENT_LIMITS: DocumentLimits = { changes: 64, bytes: 32 * 1024 };
+export const DOCUMENT_LIMITS: DocumentLimits = { changes: 32, bytes: 32 * 1024 };
 
 const ROOT = '_root';
 

@@ -3,6 +3,8 @@ import { readFileSync } from 'node:fs';
 import { DEFAULT_READ_LIMITS } from '../../../src/control/apiserver/reads/object-reads.js';
 import { DEFAULT_WATCH_LIMITS } from '../../../src/control/apiserver/http/watch-stream.js';
 import { DEFAULT_TIMING } from '../../../src/p2p/membership.js';
+import { DOCUMENT_LIMITS } from '../../../src/store/crdt/document.js';
+import { MAX_WRITERS } from '../../../src/store/crdt/field-tree.js';
 import { MAX_PENDING } from '../../../src/store/record.js';
 import { DEFAULT_REPLICA_OPTIONS } from '../../../src/store/replication/context.js';
 
@@ -42,6 +44,12 @@ const ROWS: readonly (readonly [row: string, ...says: string[]])[] = [
   ['each further peer in the order of succession waits', time(successionMs)],
   ['a restarted peer waits for the peers of its last view', time(bootGraceMs)],
   ['writes kept as plain values before they enter the document', count(MAX_PENDING)],
+  [
+    'changes of a document before it is squashed',
+    count(DOCUMENT_LIMITS.changes),
+    `${DOCUMENT_LIMITS.bytes / 1024} KiB`,
+  ],
+  ['writers of one object that its document tells apart', count(MAX_WRITERS)],
   ['heartbeat; silence that makes a suspect', time(DEFAULT_TIMING.timeoutMs), time(DEFAULT_TIMING.confirmMs)],
   ['dead peers remembered', count(DEFAULT_TIMING.maxDead)],
 ];
