@@ -175,12 +175,18 @@ export class ObjectReads {
     checkVersionMatch(request);
     if (request.continueToken) return this.continued(resource, request, decodeToken(request.continueToken));
     await this.fresh(request.resourceVersion);
-    const { revision } = this.deps.store;
-    if (request.resourceVersionMatch === 'Exact' && parseRevision(request.resourceVersion) !== revision) {
-      throw expired('The provided resource version is not available any more; list without resourceVersionMatch=Exact');
+    const { store, clock } = this.deps;
+    const exact = request.resourceVersionMatch === 'Exact' ? parseRevision(request.resourceVersion) : undefined;
+    const revision = exact ?? store.revision;
+    const items = await (revision === store.revision
+      ? this.selectAll(resource, request.selection)
+      : this.selectAt(resource, request.selection, revision));
+    if (!items) {
+      throw expired(
+        `The resourceVersion for the provided list is too old: ${revision}; list without resourceVersionMatch=Exact`,
+      );
     }
-    const items = await this.selectAll(resource, request.selection);
-    return this.page(items, revision, 0, request, this.deps.clock.nowMs());
+    return this.page(items, revision, 0, request, clock.nowMs());
   }
 
   /** As `select`, also for versions that only a webhook can show. */
@@ -264,7 +270,7 @@ export class ObjectReads {
     throw new ExpiredContinuation(error, encodeToken({ rv: -1, start: token.start, at: 0 }));
   }
 
-  /** The selected objects as they were when a list began at another peer; undefined when too much happened since. */
+  /** The selected objects as they were at an earlier revision; undefined when too much happened since. */
   private async selectAt(
     resource: ResourceRef,
     selection: Selection,

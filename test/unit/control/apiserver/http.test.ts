@@ -69,6 +69,21 @@ describe('the HTTP surface', () => {
     assert.equal(rest.metadata.resourceVersion, first.metadata.resourceVersion);
   });
 
+  it('lists exactly what there was at a revision, as long as the history knows', async () => {
+    await start();
+    await make(2);
+    const { metadata } = await list('');
+    await parts.client.delete(CONFIGMAPS, 'default', 'c0');
+    await make(1);
+    await parts.client.create(CONFIGMAPS, { metadata: { name: 'later', namespace: 'default' } });
+    const then = await list(`resourceVersionMatch=Exact&resourceVersion=${metadata.resourceVersion}`);
+    assert.deepEqual(
+      then.items.map(({ metadata: { name } }) => name),
+      ['c0', 'c1'],
+    );
+    assert.equal(then.metadata.resourceVersion, metadata.resourceVersion);
+  });
+
   it('refuses a body that turns out too large while it comes, and goes on serving', async () => {
     await start();
     const sent = request(`${url}/api/v1/namespaces/default/configmaps`, { method: 'POST' });
