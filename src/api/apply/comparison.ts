@@ -16,7 +16,7 @@ import {
   type OwnedType,
   type SetType,
 } from './owned-type.js';
-import { sameJson } from './same-json.js';
+import { sameJson } from '../../base/same-json.js';
 
 export interface Comparison {
   /** Added or modified. */

@@ -3,6 +3,7 @@
  * pods, which count from the moment of the decision on). Synchronous; used from one event loop, so it needs no locks and no
  * snapshots: one decision is one turn.
  */
+import { sameJson } from '../../base/same-json.js';
 import type { Node, Pod } from '../../api/types/core-v1.js';
 import type { AffinityTerm, NamespaceLabels } from './affinity-term.js';
 import { NodeInfo } from './node-info.js';
@@ -269,8 +270,4 @@ function bucket<K, V>(map: Map<string, Map<K, V>>, key: string): Map<K, V> {
   let inner = map.get(key);
   if (!inner) map.set(key, (inner = new Map()));
   return inner;
-}
-
-function sameJson(a: unknown, b: unknown): boolean {
-  return a === b || JSON.stringify(a) === JSON.stringify(b);
 }

@@ -1,4 +1,5 @@
 /** What a change of a pod means for the scheduler: does it wait for a node, occupy one, or concern us no more. */
+import { sameJson } from '../../base/same-json.js';
 import type { Pod } from '../../api/types/core-v1.js';
 import { keyOf } from '../../api/object.js';
 import type { ClusterState } from './cluster-state.js';
@@ -18,10 +19,8 @@ const isFinished = ({ status }: Pod) => status?.phase === 'Succeeded' || status?
 function sameForUs(a: Pod, b: Pod): boolean {
   if (a.metadata.uid !== b.metadata.uid) return false;
   if (a.metadata.deletionTimestamp !== b.metadata.deletionTimestamp) return false;
-  return same(a.metadata.labels, b.metadata.labels) && same(a.spec, b.spec);
+  return sameJson(a.metadata.labels, b.metadata.labels) && sameJson(a.spec, b.spec);
 }
-
-const same = (a: unknown, b: unknown) => a === b || JSON.stringify(a) === JSON.stringify(b);
 
 export class PendingPods {
   constructor(

@@ -1,8 +1,8 @@
 /** A container's requests and limits as the kernel takes them: the kubelet's figures for Linux. */
 import { parseQuantity } from '../../api/quantity.js';
+import { qosClassOf } from '../../api/strategy/qos.js';
 import type { Container, Pod } from '../../api/types/core-v1.js';
 import type { ContainerResources } from '../runtime/runtime.js';
-import { qosClassOf } from './pod-model.js';
 
 const PERIOD_US = 100_000;
 const MIN_QUOTA_US = 1_000;
@@ -27,7 +27,7 @@ export function containerResources(pod: Pod, spec: Container, memoryCapacityByte
 
 function oomScore(pod: Pod, spec: Container, capacityBytes: number): number {
   if ((pod.spec?.priority ?? 0) >= SYSTEM_CRITICAL_PRIORITY) return GUARANTEED_OOM_SCORE;
-  const qos = qosClassOf(pod);
+  const qos = qosClassOf(pod.spec);
   if (qos === 'Guaranteed') return GUARANTEED_OOM_SCORE;
   if (qos === 'BestEffort') return 1000;
   const asked = spec.resources?.requests?.['memory'] ?? spec.resources?.limits?.['memory'] ?? 0;

@@ -1,5 +1,4 @@
-/** What the kubelet reads out of a pod's spec: kinds of containers, restart rules, quality of service, ports. */
-import { parseQuantity } from '../../api/quantity.js';
+/** What the kubelet reads out of a pod's spec: kinds of containers, restart rules, ports. */
 import type { Container as ContainerSpec, ContainerStatus, Pod } from '../../api/types/core-v1.js';
 import type { Container, PodIdentity, Sandbox } from '../runtime/runtime.js';
 
@@ -63,23 +62,6 @@ export function restartsAfter(pod: Pod, kind: ContainerKind, exitCode: number): 
 
 export function isTerminalPhase(phase: string | undefined): boolean {
   return phase === 'Failed' || phase === 'Succeeded';
-}
-
-/** `Guaranteed`, `Burstable` or `BestEffort` by the requests and limits of cpu and memory (Kubernetes' QoS classes). */
-export function qosClassOf(pod: Pod): 'BestEffort' | 'Burstable' | 'Guaranteed' {
-  let any = false;
-  let guaranteed = true;
-  const { initContainers = [], containers } = pod.spec ?? { containers: [] };
-  for (const { resources } of [...initContainers, ...containers]) {
-    for (const resource of ['cpu', 'memory']) {
-      const limit = resources?.limits?.[resource];
-      const request = resources?.requests?.[resource] ?? limit;
-      if (request !== undefined && !parseQuantity(request).isZero) any = true;
-      if (limit === undefined || request === undefined) guaranteed = false;
-      else if (!parseQuantity(limit).equals(parseQuantity(request))) guaranteed = false;
-    }
-  }
-  return !any ? 'BestEffort' : guaranteed ? 'Guaranteed' : 'Burstable';
 }
 
 export function statusOf(pod: Pod, name: string): ContainerStatus | undefined {

@@ -3,6 +3,7 @@
  * page of the Kubernetes documentation, with the kubelet's reasons and messages.
  */
 import { rfc3339 } from '../../base/clock.js';
+import { qosClassOf } from '../../api/strategy/qos.js';
 import type {
   ContainerState,
   ContainerStateTerminated,
@@ -20,7 +21,6 @@ import {
   isTerminalPhase,
   newestSandbox,
   podContainers,
-  qosClassOf,
   restartsAfter,
   statusOf,
   type ContainerKind,
@@ -74,13 +74,13 @@ export function podStatus(input: StatusInput): PodStatus {
     ...(initStatuses.length > 0 ? { initContainerStatuses: initStatuses } : {}),
     containerStatuses: statuses,
     ...(ephemeral.length > 0 ? { ephemeralContainerStatuses: ephemeral } : {}),
-    qosClass: previous.qosClass ?? qosClassOf(pod),
+    qosClass: previous.qosClass ?? qosClassOf(pod.spec),
     ...(previous.nominatedNodeName === undefined ? {} : { nominatedNodeName: previous.nominatedNodeName }),
   };
 }
 
 function rejectedStatus({ pod, hostIps, nowMs }: StatusInput, { reason, message }: Verdict): PodStatus {
-  const { startTime = rfc3339(nowMs), conditions = [], qosClass = qosClassOf(pod) } = pod.status ?? {};
+  const { startTime = rfc3339(nowMs), conditions = [], qosClass = qosClassOf(pod.spec) } = pod.status ?? {};
   const [hostIP] = hostIps;
   return {
     phase: 'Failed',

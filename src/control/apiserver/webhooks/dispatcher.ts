@@ -1,6 +1,7 @@
 /** Asks webhooks about one object: mutating ones in order, validating ones at the same time. */
 import type { Logger } from '../../../base/log.js';
 import { uuid, type Random } from '../../../base/random.js';
+import { sameJson } from '../../../base/same-json.js';
 import { CostBudget } from '../../../api/cel/evaluation.js';
 import type { AuthorizerCheck, AuthorizerFunction } from '../../../api/cel/library/authorizer.js';
 import { policyValues, type PolicyRequest } from '../../../api/cel/policies.js';
@@ -100,7 +101,7 @@ export class Mutation {
     const { object } = subject;
     if (verdict.patch === undefined || object === undefined) return subject;
     const patched = this.patched(hook, object, verdict.patch, settle);
-    if (JSON.stringify(patched) === JSON.stringify(object)) return subject;
+    if (sameJson(patched, object)) return subject;
     this.changes++;
     asked.seen = this.changes;
     return { ...subject, object: patched };

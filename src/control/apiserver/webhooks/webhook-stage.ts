@@ -5,6 +5,7 @@
  * changed, it begins anew. See docs/adr for what this guarantees.
  */
 import type { Clock } from '../../../base/clock.js';
+import { sameJson } from '../../../base/same-json.js';
 import { applyDefaults } from '../../../api/defaults/defaults.js';
 import { ApiError, notFoundPath } from '../../../api/errors.js';
 import type { KubeObject } from '../../../api/object.js';
@@ -223,7 +224,7 @@ export class WebhookStage {
     const [again] = this.deps.rehearse({ ...named, admitted }, 'admitted').subjects;
     if (again?.object === undefined) return { object: undefined, changed: true };
     const second = isNew ? withoutAllocations(request, again) : again;
-    if (JSON.stringify(second.object) !== JSON.stringify(made)) mutation.noteChange();
+    if (!sameJson(second.object, made)) mutation.noteChange();
     const reinvoked = await mutation.reinvoke(shown(second), settle);
     return { object: complete(info, request, second, reinvoked.object), changed: true };
   }

@@ -9,6 +9,7 @@
  * being deleted  | otherwise                                      | nothing
  */
 import { rfc3339 } from '../../../base/clock.js';
+import { sameJson } from '../../../base/same-json.js';
 import { badRequest, conflict, invalid, methodNotAllowed, notFound } from '../../../api/errors.js';
 import type { KubeObject } from '../../../api/object.js';
 import { apiVersionOf } from '../../../api/resource.js';
@@ -19,7 +20,6 @@ import type { Namespace, Pod } from '../../../api/types/core-v1.js';
 import type { ObjectKey } from '../../../store/object-store.js';
 import { attributesOf, bodyOf, keyOf, type Outcome, type WriteContext } from './context.js';
 import { heldByInstances } from '../customresources/definition-transaction.js';
-import { jsonEqual } from './json-equality.js';
 import { orphansByDefault, returnsDeleted } from './kind-rules.js';
 import type { DeleteParameters } from './write-request.js';
 
@@ -98,7 +98,12 @@ function checkParameters({ propagationPolicy, orphanDependents }: DeleteParamete
   }
 }
 
-function checkPreconditions(info: ResourceInfo, present: KubeObject, { uid, resourceVersion }: DeleteParameters): void {
+/** Throws a 409 when the present object is not the one that was meant. */
+export function checkPreconditions(
+  info: ResourceInfo,
+  present: KubeObject,
+  { uid, resourceVersion }: DeleteParameters,
+): void {
   const { metadata } = present;
   const name = metadata.name ?? '';
   if (uid !== undefined && uid !== metadata.uid) {
@@ -189,7 +194,7 @@ export function deletePresent(
   const removed = isRemovable(marked);
   if (request.dryRun) return { object: removed ? present : marked, removed };
   if (removed) return { object: finishDeletion(context, key, present), removed };
-  if (jsonEqual(marked, present)) return { object: present, removed };
+  if (sameJson(marked, present)) return { object: present, removed };
   return { object: transaction.put(key, marked), removed };
 }
 

@@ -1,9 +1,9 @@
 /** Who owns which fields, on the way through a write: `metadata.managedFields` of creates and updates by any client. */
 import { rfc3339 } from '../../../base/clock.js';
+import { sameJson } from '../../../base/same-json.js';
 import { isReset, NO_MANAGERS, parseManagers, type Manager, type Managers } from '../../../api/apply/managers.js';
 import { trackUpdate, type Versions, type WrittenPaths } from '../../../api/apply/ownership.js';
 import { typeOfNode, type OwnedType } from '../../../api/apply/owned-type.js';
-import { sameJson } from '../../../api/apply/same-json.js';
 import { writtenThrough } from '../../../api/apply/written-paths.js';
 import type { KubeObject } from '../../../api/object.js';
 import { apiVersionOf } from '../../../api/resource.js';

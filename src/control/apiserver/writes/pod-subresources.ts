@@ -1,13 +1,15 @@
 /** POST to `pods/binding` and `pods/eviction`. */
 import { rfc3339 } from '../../../base/clock.js';
-import { ApiError, badRequest, conflict, invalid, notFound, tooManyRequests } from '../../../api/errors.js';
+import { ApiError, badRequest, conflict, forbidden, invalid, notFound } from '../../../api/errors.js';
 import type { KubeObject } from '../../../api/object.js';
 import type { ResourceInfo } from '../../../api/schema/registry.js';
 import { labelMatcher } from '../../../api/selectors/label.js';
 import type { Binding, Pod } from '../../../api/types/core-v1.js';
+import type { Condition } from '../../../api/types/meta-v1.js';
 import type { Eviction, PodDisruptionBudget } from '../../../api/types/policy-v1.js';
+import type { ObjectKey } from '../../../store/object-store.js';
 import { checkPlace, decodeBody, keyOf, type Outcome, type WriteContext } from './context.js';
-import { deleteParameters, deletePresent } from './delete.js';
+import { checkPreconditions, deleteParameters, deletePresent } from './delete.js';
 
 const CREATED = { kind: 'Status', apiVersion: 'v1', metadata: {}, status: 'Success', code: 201 };
 
@@ -102,52 +104,81 @@ export function bindPod(context: WriteContext): Outcome {
 const isReady = (pod: Pod) =>
   pod.status?.conditions?.some(({ type, status }) => type === 'Ready' && status === 'True') === true;
 
+/** Granted evictions of one budget whose pods are not gone yet, at most. */
+const MAX_DISRUPTED_PODS = 2_000;
+const BUDGETS = { group: 'policy', resource: 'poddisruptionbudgets' } as const;
+const WOULD_VIOLATE = "Cannot evict pod as it would violate the pod's disruption budget.";
+
 /** The budgets that speak of this pod. */
 function budgetsFor({ transaction }: WriteContext, pod: Pod): PodDisruptionBudget[] {
-  const budgets = transaction.list('policy', 'poddisruptionbudgets', pod.metadata?.namespace) as PodDisruptionBudget[];
+  const budgets = transaction.list(BUDGETS.group, BUDGETS.resource, pod.metadata?.namespace) as PodDisruptionBudget[];
   return budgets.filter(({ spec }) => spec?.selector && labelMatcher(spec.selector).matches(pod.metadata?.labels));
 }
 
-function budgetRefusal(budget: PodDisruptionBudget): ApiError | undefined {
-  const name = budget.metadata?.name ?? '';
-  const status = budget.status;
-  if ((status?.observedGeneration ?? 0) < (budget.metadata?.generation ?? 0)) {
-    return tooManyRequests(
-      `Cannot evict pod as it would violate the pod's disruption budget: The disruption budget ${name} is still being processed by the server.`,
-      10,
-    );
-  }
-  if ((status?.disruptionsAllowed ?? 0) > 0) return undefined;
-  const message = "Cannot evict pod as it would violate the pod's disruption budget.";
-  return new ApiError(429, 'TooManyRequests', message, {
-    causes: [
-      {
-        reason: 'DisruptionBudget',
-        message:
-          `The disruption budget ${name} needs ${status?.desiredHealthy ?? 0} healthy pods and has ` +
-          `${status?.currentHealthy ?? 0} currently`,
-      },
-    ],
+function tooManyDisruptions(cause: string, retryAfterSeconds?: number): ApiError {
+  return new ApiError(429, 'TooManyRequests', WOULD_VIOLATE, {
+    causes: [{ reason: 'DisruptionBudget', message: cause }],
+    ...(retryAfterSeconds === undefined ? {} : { retryAfterSeconds }),
   });
 }
 
-/** Deletes a pod if its disruption budget allows. */
-export function evictPod(context: WriteContext): Outcome {
-  const { request, transaction } = context;
-  const pods = podsInfo(context);
-  const eviction = decoded(context, 'policy', 'v1', 'Eviction') as unknown as Eviction;
-  const { metadata } = eviction;
-  if (metadata?.name && metadata.name !== request.name)
-    throw badRequest('name in URL does not match name in Eviction object');
-  const key = keyOf(pods, request.namespace, request.name);
-  const pod = transaction.get(key) as Pod | undefined;
-  if (!pod) throw notFound(pods, request.name);
+function budgetRefusal({ metadata, status }: PodDisruptionBudget): ApiError | undefined {
+  const name = metadata?.name ?? '';
+  if ((status?.observedGeneration ?? 0) < (metadata?.generation ?? 0)) {
+    return tooManyDisruptions(`The disruption budget ${name} is still being processed by the server.`, 10);
+  }
+  const allowed = status?.disruptionsAllowed ?? 0;
+  const of = { group: 'policy', resource: 'poddisruptionbudget' };
+  if (allowed < 0) return forbidden(of, name, 'pdb disruptions allowed is negative');
+  if (Object.keys(status?.disruptedPods ?? {}).length > MAX_DISRUPTED_PODS) {
+    return forbidden(of, name, 'DisruptedPods map too big - too many evictions not confirmed by PDB controller');
+  }
+  if (allowed > 0) return undefined;
+  const failed = status?.conditions?.find(
+    ({ type, reason }) => type === 'DisruptionAllowed' && reason === 'SyncFailed',
+  );
+  return tooManyDisruptions(
+    failed
+      ? `The disruption budget ${name} does not allow evicting pods currently because it failed sync: ${failed.message}`
+      : `The disruption budget ${name} needs ${status?.desiredHealthy ?? 0} healthy pods and has ` +
+          `${status?.currentHealthy ?? 0} currently`,
+  );
+}
+
+/** Deletes a pod if its disruption budget allows. The pod is told why it goes, by a condition. */
+export function evictPod(outer: WriteContext): Outcome {
+  const pods = podsInfo(outer);
+  const eviction = decoded(outer, 'policy', 'v1', 'Eviction') as unknown as Eviction;
+  const { metadata, deleteOptions } = eviction;
+  const { name, namespace } = outer.request;
+  if (metadata?.name && metadata.name !== name) throw badRequest('name in URL does not match name in Eviction object');
+  checkPlace(outer, eviction as unknown as KubeObject);
+  // `kubectl drain --dry-run=server` says so in the options of the deletion, not in the query.
+  const dryRun = outer.request.dryRun || deleteOptions?.dryRun?.includes('All') === true;
+  const context: WriteContext = { ...outer, info: pods, request: { ...outer.request, dryRun } };
+  const key = keyOf(pods, namespace, name);
+  const pod = context.transaction.get(key) as Pod | undefined;
+  if (!pod) throw notFound(pods, name);
   const ended = pod.status?.phase === 'Succeeded' || pod.status?.phase === 'Failed' || pod.status?.phase === 'Pending';
   if (!ended && !pod.metadata?.deletionTimestamp) spendBudget(context, pod);
-  const parameters = eviction.deleteOptions ? deleteParameters(eviction.deleteOptions) : {};
-  const present = (transaction.get(key) ?? pod) as KubeObject;
-  deletePresent({ ...context, info: pods }, key, present, parameters);
+  const parameters = deleteOptions ? deleteParameters(deleteOptions) : {};
+  // Against the pod that the caller saw, before the condition makes a new version of it.
+  checkPreconditions(pods, pod as KubeObject, parameters);
+  const { resourceVersion: _, ...left } = parameters;
+  deletePresent(context, key, dryRun ? (pod as KubeObject) : disruptionTarget(context, key, pod), left);
   return { code: 201, body: CREATED };
+}
+
+/** The pod with the condition by which its controllers tell an eviction from a failure. */
+function disruptionTarget({ transaction }: WriteContext, key: ObjectKey, pod: Pod): KubeObject {
+  const present = pod.status?.conditions?.find(({ type }) => type === 'DisruptionTarget');
+  const fields = { status: 'True', reason: 'EvictionByEvictionAPI', message: 'Eviction API: evicting' };
+  if (present?.status === fields.status && present.reason === fields.reason && present.message === fields.message) {
+    return pod as KubeObject;
+  }
+  const at = present?.status === 'True' ? (present.lastTransitionTime ?? '') : rfc3339(transaction.nowMs);
+  const conditions = condition(pod, 'DisruptionTarget', at || rfc3339(transaction.nowMs), fields);
+  return transaction.put(key, { ...pod, status: { ...pod.status, conditions } } as KubeObject);
 }
 
 function spendBudget(context: WriteContext, pod: Pod): void {
@@ -156,7 +187,7 @@ function spendBudget(context: WriteContext, pod: Pod): void {
   if (more.length > 0) {
     throw new ApiError(
       500,
-      'InternalError',
+      '',
       'This pod has more than one PodDisruptionBudget, which the eviction subresource does not support.',
     );
   }
@@ -167,15 +198,29 @@ function spendBudget(context: WriteContext, pod: Pod): void {
   const refusal = budgetRefusal(budget);
   if (refusal) throw refusal;
   if (context.request.dryRun || !status) return;
-  const disruptedPods = { ...status.disruptedPods, [pod.metadata?.name ?? '']: rfc3339(context.transaction.nowMs) };
-  const next = { ...budget, status: { ...status, disruptionsAllowed: status.disruptionsAllowed - 1, disruptedPods } };
+  const at = rfc3339(context.transaction.nowMs);
+  const disruptedPods = { ...status.disruptedPods, [pod.metadata?.name ?? '']: at };
+  const disruptionsAllowed = status.disruptionsAllowed - 1;
+  const next = { ...budget, status: { ...status, disruptionsAllowed, disruptedPods } };
+  if (disruptionsAllowed === 0) next.status.conditions = insufficient(budget, at);
   context.transaction.put(
-    {
-      group: 'policy',
-      resource: 'poddisruptionbudgets',
-      namespace: budget.metadata?.namespace ?? '',
-      name: budget.metadata?.name ?? '',
-    },
+    { ...BUDGETS, namespace: budget.metadata?.namespace ?? '', name: budget.metadata?.name ?? '' },
     next as KubeObject,
   );
+}
+
+/** The last disruption is spent: the controller would say so, but only later. */
+function insufficient({ status }: PodDisruptionBudget, at: string): Condition[] {
+  const next: Condition = {
+    type: 'DisruptionAllowed',
+    status: 'False',
+    reason: 'InsufficientPods',
+    message: '',
+    lastTransitionTime: at,
+    ...(status?.observedGeneration === undefined ? {} : { observedGeneration: status.observedGeneration }),
+  };
+  const before = status?.conditions?.find(({ type }) => type === next.type);
+  if (before?.status === next.status) next.lastTransitionTime = before.lastTransitionTime;
+  const present = status?.conditions ?? [];
+  return before ? present.map((each) => (each.type === next.type ? next : each)) : [...present, next];
 }

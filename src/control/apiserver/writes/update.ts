@@ -1,4 +1,5 @@
 /** PUT and PATCH, of objects and of their `status`, `scale`, `finalize` and other object-shaped subresources. */
+import { sameJson } from '../../../base/same-json.js';
 import { parseJsonBody, parseYamlBody } from '../../../api/body.js';
 import {
   badRequest,
@@ -25,7 +26,6 @@ import { applyToScale } from './apply-scale.js';
 import { attributesOf, checkPlace, decodeBody, keyOf, type Outcome, type WriteContext } from './context.js';
 import { storeNew } from './create.js';
 import { finishDeletion, isRemovable } from './delete.js';
-import { jsonEqual } from './json-equality.js';
 import { creatableOnUpdate, requiresRevision } from './kind-rules.js';
 import { managersAfter, managersOf, setManagers } from './ownership.js';
 import { agreedObject } from './staged-admission.js';
@@ -88,7 +88,7 @@ const withoutBookkeeping = (object: KubeObject) => ({
  */
 function isNothingNew(prepared: KubeObject, present: KubeObject): boolean {
   if (!sameButTimes(managersOf(prepared), managersOf(present))) return false;
-  return jsonEqual(withoutBookkeeping(prepared), withoutBookkeeping(present));
+  return sameJson(withoutBookkeeping(prepared), withoutBookkeeping(present));
 }
 
 /** Everything after the new state is known. `next` belongs to us. */
