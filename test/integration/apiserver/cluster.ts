@@ -27,10 +27,13 @@ import { createClusterAuthorization } from '../../../src/security/authz/cluster-
 import { StoreFollower } from '../../../src/store/follower.js';
 import { MemoryStore } from '../../../src/testing/memory-store.js';
 
-export const KUBECTLS = ['1.27', '1.33'].map((version) => ({
+export const ALL_KUBECTLS = ['1.27', '1.28', '1.29', '1.30', '1.31', '1.32', '1.33'].map((version) => ({
   version,
   path: `/usr/lib/google-cloud-sdk/bin/kubectl.${version}`,
 }));
+
+/** The oldest and the newest. */
+export const KUBECTLS = ALL_KUBECTLS.filter(({ version }) => version === '1.27' || version === '1.33');
 
 export interface Result {
   readonly code: number;
@@ -45,7 +48,12 @@ export interface TestCluster {
   readonly url: string;
   /** Of a cluster with `tls`: signs certificates that the server knows. */
   readonly ca: ClusterCa | undefined;
-  kubectl(path: string, args: readonly string[], input?: string): Promise<Result>;
+  kubectl(
+    path: string,
+    args: readonly string[],
+    input?: string,
+    env?: Readonly<Record<string, string>>,
+  ): Promise<Result>;
   stop(): Promise<void>;
 }
 
@@ -131,13 +139,19 @@ export async function startCluster(
     client,
     url,
     ca,
-    kubectl: (path, args, input) =>
+    kubectl: (path, args, input, env) =>
       new Promise((resolve) => {
         const child = execFile(
           path,
-          ['--cache-dir', join(home, 'cache', path.slice(-4)), ...args],
+          [...args],
           {
-            env: { PATH: '/usr/bin:/bin', HOME: home, KUBECONFIG: join(home, 'config') },
+            env: {
+              PATH: '/usr/bin:/bin',
+              HOME: home,
+              KUBECONFIG: join(home, 'config'),
+              KUBECACHEDIR: join(home, 'cache', path.slice(-4)),
+              ...env,
+            },
             timeout: 30_000,
             maxBuffer: 1e8,
           },

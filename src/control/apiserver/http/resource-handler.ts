@@ -2,7 +2,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Clock } from '../../../base/clock.js';
 import { badRequest, methodNotAllowed, notFoundPath, tooLarge, unsupportedMediaType } from '../../../api/errors.js';
-import { mediaTypeOf } from '../../../api/body.js';
+import { mediaTypeOf, parseBody } from '../../../api/body.js';
 import type { KubeObject } from '../../../api/object.js';
 import { apiVersionOf } from '../../../api/resource.js';
 import type { FieldValidation } from '../../../api/schema/decode.js';
@@ -94,10 +94,21 @@ function fieldValidationOf(query: URLSearchParams): FieldValidation {
   throw badRequest(`fieldValidation parameter unsupported: ${value}`);
 }
 
-function dryRunOf(query: URLSearchParams): boolean {
-  const values = query.getAll('dryRun').filter((value) => value !== '');
+/**
+ * Whether nothing may be stored: as the query says, or the `DeleteOptions` that are the body of a deletion or part of an
+ * eviction's (kubectl says it only there). Throws the 400 for a value that means nothing.
+ */
+function dryRunOf(verb: WriteVerb, subresource: string, query: URLSearchParams, sent: () => unknown): boolean {
+  const values: unknown[] = query.getAll('dryRun').filter((value) => value !== '');
+  if (verb === 'delete' || verb === 'deletecollection') values.push(...dryRunIn(sent()));
+  else if (subresource === 'eviction') values.push(...dryRunIn((sent() as { deleteOptions?: unknown })?.deleteOptions));
   if (values.some((value) => value !== 'All')) throw badRequest('dryRun: Unsupported value: supported values: "All"');
   return values.length > 0;
+}
+
+function dryRunIn(options: unknown): readonly unknown[] {
+  const values = (options as { dryRun?: unknown } | null | undefined)?.dryRun;
+  return Array.isArray(values) ? values : values === undefined || values === null ? [] : [values];
 }
 
 function deletionOf(query: URLSearchParams): DeleteParameters {
@@ -291,7 +302,9 @@ export class ResourceHandler {
       namespace: path.namespace,
       name: path.name,
       user,
-      dryRun: dryRunOf(query),
+      dryRun: dryRunOf(verb, path.subresource, query, () =>
+        body.length === 0 ? undefined : parseBody(body, contentType).value,
+      ),
       ...makerOf(verb, patch, query, request.headers['user-agent']),
       fieldValidation: fieldValidationOf(query),
       contentType,
