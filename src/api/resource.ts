@@ -25,8 +25,13 @@ export const EVENTS = ref('', 'v1', 'events', 'Event');
 export const DEPLOYMENTS = ref('apps', 'v1', 'deployments', 'Deployment');
 export const REPLICATION_CONTROLLERS = ref('', 'v1', 'replicationcontrollers', 'ReplicationController');
 export const REPLICASETS = ref('apps', 'v1', 'replicasets', 'ReplicaSet');
+export const STATEFULSETS = ref('apps', 'v1', 'statefulsets', 'StatefulSet');
+export const DAEMONSETS = ref('apps', 'v1', 'daemonsets', 'DaemonSet');
+export const CONTROLLERREVISIONS = ref('apps', 'v1', 'controllerrevisions', 'ControllerRevision');
+export const PODDISRUPTIONBUDGETS = ref('policy', 'v1', 'poddisruptionbudgets', 'PodDisruptionBudget');
 export const ENDPOINTSLICES = ref('discovery.k8s.io', 'v1', 'endpointslices', 'EndpointSlice');
 export const LEASES = ref('coordination.k8s.io', 'v1', 'leases', 'Lease');
+export const APISERVICES = ref('apiregistration.k8s.io', 'v1', 'apiservices', 'APIService', false);
 export const FLOWSCHEMAS = ref('flowcontrol.apiserver.k8s.io', 'v1', 'flowschemas', 'FlowSchema', false);
 export const PRIORITYLEVELCONFIGURATIONS = ref(
   'flowcontrol.apiserver.k8s.io',

@@ -5,6 +5,8 @@
 import { ServiceGroup, type Service } from '../../base/lifecycle.js';
 import type { KindLookup } from '../../api/cel/policy-type-check.js';
 import { groupResourceOf, type ResourceRef } from '../../api/resource.js';
+import { apiServicesController } from './apiservices/controller.js';
+import type { GroupVersion } from './apiservices/plan.js';
 import { bootstrapController, type BootstrapOptions } from './bootstrap/controller.js';
 import { bootstrapPolicyController } from './bootstrappolicy/controller.js';
 import { clusterRoleAggregationController } from './clusterroleaggregation/controller.js';
@@ -17,6 +19,7 @@ import {
 } from './customresourcecleanup/controller.js';
 import { deploymentController, type DeploymentOptions } from './deployment/controller.js';
 import { eventRecorders, type ControllerEnvironment, type SharedDeps } from './deps.js';
+import { disruptionController, staleDisruptionController } from './disruption/controller.js';
 import { endpointsController, type EndpointsOptions } from './endpoints/controller.js';
 import { endpointSliceController, type EndpointSliceOptions } from './endpointslice/controller.js';
 import { endpointsMirroringController } from './endpointslice/mirroring.js';
@@ -50,6 +53,8 @@ export interface ControllersOptions
    * collector watches, and whenever a namespace is emptied.
    */
   deletableResources(): readonly ResourceRef[];
+  /** Groups and versions that are served without definitions, to be shown as APIServices. */
+  readonly groupVersions?: () => readonly GroupVersion[];
   /** Those of them that are custom resources, which come and go. None unless told. */
   readonly customResources?: () => readonly ResourceRef[];
   readonly customResourceCleanup?: CustomResourceCleanupOptions;
@@ -110,6 +115,8 @@ function assemble(environment: ControllerEnvironment, options: ControllersOption
     replicaSetController(deps, options.replicaSet),
     replicationController(deps, options.replicaSet),
     deploymentController(deps, options.deployment),
+    disruptionController(deps),
+    staleDisruptionController(deps),
     endpointsController(deps, options.endpoints),
     endpointSliceController(deps, options.endpointSlice),
     endpointsMirroringController(deps),
@@ -127,6 +134,7 @@ function assemble(environment: ControllerEnvironment, options: ControllersOption
     podGcController(deps, options.podGc),
     eventTtlController(deps, options.eventTtl),
     flowControlController(deps),
+    ...(options.groupVersions ? [apiServicesController(deps, options.groupVersions)] : []),
     ...(options.kinds ? [validatingAdmissionPolicyStatusController(deps, options.kinds)] : []),
   ];
   // Informers last to start: their first events find every handler in place. First to stop, so that nothing wakes any more.

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import {
+  type ApiError,
   isAlreadyExists,
   isConflict,
   isExpired,
@@ -10,6 +11,7 @@ import {
 import type { KubeObject } from '../../../../src/api/object.js';
 import { CONFIGMAPS, DEPLOYMENTS, NAMESPACES, PODS, SERVICES, type ResourceRef } from '../../../../src/api/resource.js';
 import type { Namespace, Pod, Service } from '../../../../src/api/types/core-v1.js';
+import type { PodDisruptionBudget } from '../../../../src/api/types/policy-v1.js';
 import type { InProcessClient } from '../../../../src/control/apiserver/client.js';
 import type { MemoryStore } from '../../../../src/testing/memory-store.js';
 import { setUp } from './setup.js';
@@ -117,6 +119,53 @@ describe('the write executor', () => {
     const eviction = { metadata: { name: 'p' }, deleteOptions: { preconditions: { uid: 'another' } } };
     await assert.rejects(client.createSubresource(PODS, 'default', 'p', 'eviction', eviction), isConflict);
     assert.deepEqual(await client.get(BUDGETS, 'default', 'b'), budget);
+  });
+
+  it('evicts within the budget, says why not beyond it, and marks the pod', async () => {
+    const labels = { app: 'a' };
+    const running = async (name: string) => {
+      const made = pod(name);
+      await client.create(PODS, { ...made, metadata: { ...made.metadata, labels, finalizers: ['example.com/held'] } });
+      const status = { phase: 'Running', conditions: [{ type: 'Ready', status: 'True' }] };
+      await client.patch(PODS, 'default', name, 'merge', { status }, { subresource: 'status' });
+    };
+    for (const name of ['p1', 'p2']) await running(name);
+    const evict = (name: string, deleteOptions: object = {}) =>
+      client.createSubresource(PODS, 'default', name, 'eviction', { metadata: { name }, deleteOptions });
+    const spec = { selector: { matchLabels: labels }, minAvailable: 1 };
+    await client.create(BUDGETS, { metadata: { name: 'b', namespace: 'default' }, spec } as KubeObject);
+    const refusal = (error: ApiError, cause: string, seconds?: number) => {
+      assert.equal(error.code, 429);
+      assert.equal(error.message, "Cannot evict pod as it would violate the pod's disruption budget.");
+      assert.deepEqual(error.details?.causes, [{ reason: 'DisruptionBudget', message: cause }]);
+      assert.equal(error.details?.retryAfterSeconds, seconds);
+      return true;
+    };
+    await assert.rejects(evict('p1'), (error: ApiError) =>
+      refusal(error, 'The disruption budget b is still being processed by the server.', 10),
+    );
+    const status = {
+      observedGeneration: 1,
+      disruptionsAllowed: 1,
+      expectedPods: 2,
+      currentHealthy: 2,
+      desiredHealthy: 1,
+    };
+    const before = await client.patch(BUDGETS, 'default', 'b', 'merge', { status }, { subresource: 'status' });
+    await evict('p1', { dryRun: ['All'] });
+    assert.deepEqual(await client.get(BUDGETS, 'default', 'b'), before);
+    await evict('p1');
+    const gone = await client.get<Pod & KubeObject>(PODS, 'default', 'p1');
+    assert.ok(gone.metadata.deletionTimestamp);
+    const target = gone.status?.conditions?.find(({ type }) => type === 'DisruptionTarget');
+    assert.deepEqual([target?.status, target?.reason], ['True', 'EvictionByEvictionAPI']);
+    const spent = (await client.get<PodDisruptionBudget & KubeObject>(BUDGETS, 'default', 'b')).status;
+    assert.equal(spent?.disruptionsAllowed, 0);
+    assert.deepEqual(Object.keys(spent?.disruptedPods ?? {}), ['p1']);
+    assert.equal(spent?.conditions?.[0]?.reason, 'InsufficientPods');
+    await assert.rejects(evict('p2'), (error: ApiError) =>
+      refusal(error, 'The disruption budget b needs 1 healthy pods and has 2 currently'),
+    );
   });
 
   it('settles the class of a pod by the resources that a limit range gives it', async () => {
