@@ -2,7 +2,9 @@
 import { Agent as HttpsAgent, request as httpsRequest } from 'node:https';
 import type { IncomingMessage } from 'node:http';
 import { rfc3339 } from '../base/clock.js';
+import { uuid } from '../base/random.js';
 import { ServiceGroup, type Service } from '../base/lifecycle.js';
+import { ApiError, type Status } from '../api/errors.js';
 import type { KindRegistry } from '../api/schema/registry.js';
 import { InProcessClient } from '../control/apiserver/client.js';
 import { WebhookConversions } from '../control/apiserver/customresources/webhook-conversions.js';
@@ -28,6 +30,7 @@ import { createAudit } from './audit.js';
 import { fencedStore } from './fencing.js';
 import { kubernetesIp, type Enrolment } from './identity.js';
 import { createApiEndpoints } from './liveness.js';
+import type { PeerRemoval } from './majority.js';
 import type { Mesh } from './mesh.js';
 import type { Store } from './store.js';
 import { createSkeinEndpoints } from './skein-endpoints.js';
@@ -188,6 +191,12 @@ function createExtension(
       },
       list: async () => (await tokens.list()).map(({ id, expiresMs }) => ({ id, expires: rfc3339(expiresMs) })),
       revoke: (id) => tokens.revoke(id),
+    },
+    removePeer: async (name, force) => {
+      const request: PeerRemoval = { removePeer: { name, force } };
+      const { code, body } = await replica.write(uuid(random), request);
+      if (code >= 300) throw ApiError.fromStatus(body as Partial<Status>);
+      return body;
     },
     importImage,
   });

@@ -15,6 +15,7 @@ import { createMergeReporter } from './honesty.js';
 import { dnsIp, kubernetesIp, type Enrolment } from './identity.js';
 import { createApiEndpoints, createNodeLiveness, deadNodes } from './liveness.js';
 import type { Mesh } from './mesh.js';
+import { majorityState } from './majority.js';
 import { RoleLeases } from './role-leases.js';
 import { RoleRunner, type RoleFactory } from './roles.js';
 import type { Store } from './store.js';
@@ -43,6 +44,8 @@ export function createControlPlane(
     },
   );
   const events = createEventRecorder({ ...base, client: api.client }, { component: 'skein' });
+  const registeredPeers = metrics.gauge('skein_registered_peers', 'Peers of which a majority is needed');
+  const presentPeers = metrics.gauge('skein_present_peers', 'Registered peers that are in this part of the cluster');
   let unsubscribe: () => void = () => undefined;
   const listeners: Service = {
     name: 'view-listeners',
@@ -53,6 +56,9 @@ export function createControlPlane(
           serviceFollower.reset();
           roles.onView(view);
           leases.onView(view);
+          const { registered, present } = majorityState(replica.registry, view?.voters ?? []);
+          registeredPeers.set(registered);
+          presentPeers.set(present);
         },
         onMerge: createMergeReporter({ reader: replica, metrics, events }),
         onFailure: (error) => onFailure(new Error(`the disk failed: ${errorText(error)}`, { cause: error })),

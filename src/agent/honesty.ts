@@ -8,8 +8,15 @@ import type { MergeReport } from '../store/replication/context.js';
 import type { Metrics } from '../base/metrics.js';
 import type { EventRecorder } from '../client/event-recorder.js';
 
-/** The executor with a warning on the answers to users' successful writes while members are out of reach. */
-export function warningExecutor(executor: WriteExecutor, outOfReach: () => readonly string[]): WriteExecutor {
+/**
+ * The executor with warnings on the answers to users' successful writes while members are out of reach. `handicap`: what this
+ * part of the cluster cannot do meanwhile, if there is something.
+ */
+export function warningExecutor(
+  executor: WriteExecutor,
+  outOfReach: () => readonly string[],
+  handicap: () => string | undefined,
+): WriteExecutor {
   return (transaction, request): WriteReply => {
     const reply = executor(transaction, request);
     // Writes that begin at an API server carry a body; components in this process are told in other ways.
@@ -19,7 +26,8 @@ export function warningExecutor(executor: WriteExecutor, outOfReach: () => reado
     const text =
       `${missing.length} peer(s) out of reach (${missing.join(', ')}): if they are alive, they may change this too; ` +
       'such changes are merged when they return';
-    return { ...reply, warnings: [...reply.warnings, text] };
+    const more = handicap();
+    return { ...reply, warnings: [...reply.warnings, text, ...(more === undefined ? [] : [more])] };
   };
 }
 

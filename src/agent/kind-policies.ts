@@ -4,6 +4,8 @@ import { loadData } from '../api/schema/data.js';
 import type { KindRegistry } from '../api/schema/registry.js';
 import { GENERIC_LAYOUT, layoutOf, type Layout, type SchemaNode } from '../store/crdt/shape.js';
 import type { KindPolicies, KindPolicy } from '../store/kind-policy.js';
+import { REGISTRY_OBJECT } from '../store/replication/peer-registry.js';
+import { partitionOf } from './partitions.js';
 
 /** Made by one machine at a time: the later stamp wins each part. All other kinds merge field by field. */
 const MACHINE_MADE = new Set([
@@ -15,6 +17,7 @@ const MACHINE_MADE = new Set([
   'coordination.k8s.io/leases',
   'discovery.k8s.io/endpointslices',
   'events.k8s.io/events',
+  `${REGISTRY_OBJECT.group}/${REGISTRY_OBJECT.resource}`,
 ]);
 
 /** Nobody minds when a deleted one of these comes back for a while: no tombstones. */
@@ -32,6 +35,7 @@ const REGISTER: KindPolicy = { merge: 'register', layout: GENERIC_LAYOUT, tombst
 export function createKindPolicies(registry: KindRegistry): KindPolicies {
   const known = new Map<string, KindPolicy>();
   return {
+    partitionOf,
     policyOf(group, resource) {
       const name = `${group}/${resource}`;
       let policy = known.get(name);

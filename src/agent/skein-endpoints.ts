@@ -1,9 +1,10 @@
-/** skein's own paths on the API's port: joining (open, guarded by the token), status, tokens, images. */
+/** skein's own paths on the API's port: joining (open, guarded by the token), status, tokens, images, histories of objects. */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { pipeline } from 'node:stream/promises';
 import { badRequest, methodNotAllowed, notFoundPath, tooLarge } from '../api/errors.js';
 import type { PathExtension } from '../control/apiserver/http/server.js';
 import type { JoinAnswer } from '../security/ca/join-server.js';
+import { answerHistory, HISTORY_PREFIX, historyTarget, type HistoryDeps } from './history-endpoint.js';
 import { CA_PATH, JOIN_PATH, MAX_JOIN_BODY_BYTES } from '../security/ca/join-protocol.js';
 
 const ROOT = '/skein/v1/';
@@ -18,8 +19,11 @@ export interface SkeinEndpointsDeps {
     list(): Promise<readonly { readonly id: string; readonly expires: string }[]>;
     revoke(id: string): Promise<boolean>;
   };
+  /** Strikes a peer off the register; throws what the API answers. */
+  removePeer(name: string, force: boolean): Promise<unknown>;
   /** Loads an image archive and returns the tags it brought. */
   importImage(archive: IncomingMessage): Promise<readonly string[]>;
+  readonly history: HistoryDeps;
 }
 
 export function createSkeinEndpoints(deps: SkeinEndpointsDeps): PathExtension {
@@ -36,10 +40,21 @@ export function createSkeinEndpoints(deps: SkeinEndpointsDeps): PathExtension {
       }
       return false;
     },
-    async handle(request, response, { pathname }) {
+    standsFor(method, { pathname }) {
+      const path = method === 'GET' ? historyTarget(pathname) : undefined;
+      return path && { path, verb: 'get' };
+    },
+    async handle(request, response, url) {
+      const { pathname, searchParams } = url;
       if (!pathname.startsWith(ROOT)) return false;
+      if (request.method === 'GET' && pathname.startsWith(HISTORY_PREFIX)) {
+        const body = JSON.stringify(await answerHistory(deps.history, url));
+        response.writeHead(200, { 'Content-Type': 'application/json' }).end(body);
+        return true;
+      }
       const [resource = '', name = ''] = pathname.slice(ROOT.length).split('/');
-      await serve(deps, request, response, resource, name);
+      const force = searchParams.get('force') === 'true';
+      await serve(deps, request, response, { resource, name, force });
       return true;
     },
   };
@@ -49,8 +64,7 @@ async function serve(
   deps: SkeinEndpointsDeps,
   request: IncomingMessage,
   response: ServerResponse,
-  resource: string,
-  name: string,
+  { resource, name, force }: { readonly resource: string; readonly name: string; readonly force: boolean },
 ): Promise<void> {
   const answer = (body: unknown, status = 200) =>
     response.writeHead(status, { 'Content-Type': 'application/json' }).end(JSON.stringify(body));
@@ -68,11 +82,14 @@ async function serve(
       if (!(await deps.tokens.revoke(name))) throw notFoundPath();
       answer({ id: name });
       return;
+    case 'DELETE peers':
+      answer(await deps.removePeer(name, force));
+      return;
     case 'POST images':
       answer({ tags: await deps.importImage(request) });
       return;
     default:
-      throw ['status', 'tokens', 'images'].includes(resource) ? methodNotAllowed() : notFoundPath();
+      throw ['status', 'tokens', 'peers', 'images'].includes(resource) ? methodNotAllowed() : notFoundPath();
   }
 }
 

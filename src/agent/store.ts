@@ -18,6 +18,7 @@ import { fencedExecutor } from './fencing.js';
 import { warningExecutor } from './honesty.js';
 import type { Enrolment } from './identity.js';
 import { createKindPolicies } from './kind-policies.js';
+import { majorityExecutor, majorityState, withoutMajority } from './majority.js';
 import { deadNodes } from './liveness.js';
 import type { Mesh } from './mesh.js';
 import { createPeerNetwork } from './peer-network.js';
@@ -64,13 +65,27 @@ export function createStore(
   const admission = createAdmission();
   const executor = createWriteExecutor({ registry, random: base.random, admission: admission.chain });
   const outOfReach = () => [...deadNodes(membership)];
+  const kinds = createKindPolicies(registry);
+  const handicap = () => {
+    const state = majorityState(replica.registry, replica.view?.voters ?? []);
+    return state.held
+      ? undefined
+      : `${withoutMajority(state)}: Leases, StatefulSets and what is marked so stay as they are`;
+  };
   const replica: Replica = new Replica(
     {
       ...base,
       disk: new LevelDisk(join(config.dataDir, 'store')),
       network: createPeerNetwork(transport, membership),
-      policies: createKindPolicies(registry),
-      executor: fencedExecutor(warningExecutor(executor, outOfReach), () => replica.view),
+      policies: kinds,
+      executor: fencedExecutor(
+        majorityExecutor(warningExecutor(executor, outOfReach, handicap), {
+          policies: kinds,
+          metrics: base.metrics,
+          standing: () => replica.standing,
+        }),
+        () => replica.view,
+      ),
     },
     {
       ...DEFAULT_REPLICA_OPTIONS,

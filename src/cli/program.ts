@@ -19,6 +19,7 @@ interface Entry {
 const COMMANDS: readonly Entry[] = [
   { name: 'agent', summary: 'Run this machine as a peer of the cluster', load: () => import('./commands/agent.js') },
   { name: 'token', summary: 'Create, list and revoke tokens for joining', load: () => import('./commands/token.js') },
+  { name: 'peer', summary: 'List and remove registered peers', load: () => import('./commands/peer.js') },
   {
     name: 'kubeconfig',
     summary: 'Print the kubeconfig of the administrator',

@@ -2,6 +2,15 @@
 import type { KubeObject } from '../api/object.js';
 import type { DocumentLimits } from './crdt/document.js';
 import type { Layout } from './crdt/shape.js';
+import type { ObjectKey } from './object-store.js';
+
+/**
+ * What a component without a majority of the registered peers may do to an object.
+ *
+ * `replicate`: everything; a merge follows. `hold`: users may write it, but its pods are left as they are. `majority`: nothing,
+ * but for reporting its status.
+ */
+export type Partition = 'replicate' | 'hold' | 'majority';
 
 export interface KindPolicy {
   /**
@@ -23,4 +32,6 @@ export interface KindPolicy {
 
 export interface KindPolicies {
   policyOf(group: string, resource: string): KindPolicy;
+  /** `get`: the state in which the object stands. All are `replicate` without it. */
+  partitionOf?(key: ObjectKey, object: KubeObject, get: (key: ObjectKey) => KubeObject | undefined): Partition;
 }

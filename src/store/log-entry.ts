@@ -57,6 +57,8 @@ export interface LoggedReply {
   readonly code: number;
   readonly warnings: readonly string[];
   readonly annotations?: Readonly<Record<string, string>>;
+  /** See `WriteReply`. */
+  readonly majority?: true;
   /** The body is the object this revision wrote (or deleted) … */
   readonly bodyOf?: Revision;
   /** … or this JSON text. */

@@ -99,11 +99,14 @@ export interface WriteReply {
   readonly warnings: readonly string[];
   /** What the audit log is to say of the request besides. */
   readonly annotations?: Readonly<Record<string, string>>;
+  /** The answer may only be given once a majority of the registered peers has what it rests on on their disks. */
+  readonly majority?: true;
 }
 
 /**
  * Runs on the sequencer, synchronously; gets the request as submitted (plain JSON-like data or bytes). Failures are
- * answers too: return them, with nothing written; a throw is a bug and is answered as an internal error.
+ * answers too: return them; of one with a code of 400 or more nothing is written, whatever was put before it was known. A
+ * throw is a bug and is answered as an internal error.
  */
 export type WriteExecutor = (transaction: WriteTransaction, request: unknown) => WriteReply;
 

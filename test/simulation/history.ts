@@ -93,7 +93,7 @@ const describe = (cluster: SimCluster): string =>
     })
     .join('; ');
 
-type Note = (what: string) => void;
+export type Note = (what: string) => void;
 
 /** Faults that never split the cluster: one peer at a time dies and comes back before the next one does; or all at once. */
 async function crashOneByOne(cluster: SimCluster, random: Random, note: Note): Promise<void> {
@@ -143,7 +143,7 @@ async function bringDown(peer: SimPeer, random: Random, note: Note): Promise<voi
 }
 
 /** Anything may happen to anybody. */
-async function disturb(cluster: SimCluster, random: Random, note: Note): Promise<void> {
+export async function disturb(cluster: SimCluster, random: Random, note: Note): Promise<void> {
   const { clock, network, peers } = cluster;
   const any = () => peers[random.int(peers.length)] as SimPeer;
   const rounds = 5 + random.int(6);
@@ -202,7 +202,7 @@ async function disturb(cluster: SimCluster, random: Random, note: Note): Promise
   }
 }
 
-async function mend(cluster: SimCluster, note: Note): Promise<void> {
+export async function mend(cluster: SimCluster, note: Note): Promise<void> {
   note('mend');
   cluster.network.heal();
   for (const peer of cluster.peers) {

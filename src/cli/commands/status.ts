@@ -17,6 +17,8 @@ export interface ClusterStatus {
   readonly head?: string | number;
   readonly peers: readonly PeerStatus[];
   readonly warnings: readonly string[];
+  /** Peers of which a majority is needed to change what must never exist twice. */
+  readonly registered?: readonly { readonly id: string; readonly name: string }[];
 }
 
 interface ClusterView {

@@ -27,6 +27,14 @@ export function loggedReply(
 ): LoggedReply {
   const shown = writes.find(({ object }) => object === reply.body);
   const body = shown ? { bodyOf: shown.revision } : { body: JSON.stringify(reply.body ?? null) };
-  const { code, warnings, annotations } = reply;
-  return { id, code, warnings, ...(annotations ? { annotations } : {}), ...body, revision };
+  const { code, warnings, annotations, majority } = reply;
+  return {
+    id,
+    code,
+    warnings,
+    ...(annotations ? { annotations } : {}),
+    ...(majority ? { majority } : {}),
+    ...body,
+    revision,
+  };
 }

@@ -10,7 +10,7 @@
  * answer is given after the revision it rests on is acknowledged. Single-threaded: no method yields in the middle.
  */
 import { errorText } from '../../base/log.js';
-import { internalError } from '../../api/errors.js';
+import { ApiError, internalError } from '../../api/errors.js';
 import {
   sameEpoch,
   samePosition,
@@ -28,6 +28,14 @@ import { encodeRecord, type ObjectRecord } from '../record.js';
 import { Overlay, Transaction } from '../transaction.js';
 import { Batch, loggedReply } from './batch.js';
 import type { ReplicaContext } from './context.js';
+import {
+  holdsMajority,
+  nextRegistry,
+  REGISTRY_KEY,
+  REGISTRY_OBJECT,
+  type PeerRegistry,
+  type Standing,
+} from './peer-registry.js';
 import { assignRoles, quorum, type PeerState, type RoleHolder, type View } from './view.js';
 
 /** An answer, with the revision it rests on. `bodyOf`: the body is what that revision wrote. */
@@ -59,6 +67,19 @@ interface Progress {
   confirmed: boolean;
 }
 
+/**
+ * Numbers left out when a registered peer cannot be asked what it has: on its line of the log they may be taken. More than
+ * can be under way at once, so that a `resourceVersion` of a majority-only object never means two states of it.
+ */
+const UNSEEN_TAIL = 2 ** 20;
+
+interface MajorityWaiter {
+  readonly revision: Revision;
+  /** False: the majority was lost before. */
+  resolve(certain: boolean): void;
+  reject(error: ReignOver): void;
+}
+
 interface Responder {
   readonly revision: Revision;
   resolve(): void;
@@ -81,6 +102,7 @@ export class Reign {
   private readonly overlay: Overlay;
   private batch = new Batch();
   private responders: Responder[] = [];
+  private majorityWaiters: MajorityWaiter[] = [];
   private nextRevision: Revision;
   private persisted: Revision;
   private framesOut: Revision[] = [];
@@ -102,6 +124,7 @@ export class Reign {
     for (const [peer, head] of heads) this.track(peer, head);
     this.current = { epoch, version: 0, members: [], voters: [], roles: rolesBefore };
     this.showTail();
+    if (this.registry?.peers.some(({ id }) => id !== self && !heads.has(id))) this.nextRevision += UNSEEN_TAIL;
     this.current = this.makeView([self, ...heads.keys()], renewRoles);
   }
 
@@ -115,8 +138,20 @@ export class Reign {
   start(): void {
     this.reignRevision = this.nextRevision;
     this.enqueue({ op: 'reign' });
+    // In the first frame: who has any of this line knows of the registry.
+    this.enqueueRegistry();
     this.announce();
     this.flush();
+  }
+
+  /** The newest registry of this line. */
+  get registry(): PeerRegistry | undefined {
+    return this.overlay.get(REGISTRY_KEY) as PeerRegistry | undefined;
+  }
+
+  get standing(): Standing {
+    const { epoch, majorityRevision } = this;
+    return { self: this.context.self, epoch, voters: this.current.voters, majorityRevision };
   }
 
   /** Executes a request and resolves when its answer may be given. Rejects with {@link ReignOver}. */
@@ -124,18 +159,83 @@ export class Reign {
     const known = this.context.state.replyTo(id) ?? this.batch.replies.get(id);
     if (known) {
       await this.acknowledged(known.revision);
-      return this.answerOf(known);
+      return this.onceCertain(known.majority, this.answerOf(known));
     }
     const { reply, logged, revision } = this.execute(id, request);
     this.flush();
     await this.acknowledged(revision);
-    return { reply, bodyOf: logged?.bodyOf ?? null, revision };
+    return this.onceCertain(reply.majority, { reply, bodyOf: logged?.bodyOf ?? null, revision });
+  }
+
+  /** The answer, or that it is not certain because the majority was lost before enough peers had the write. */
+  private async onceCertain(needed: true | undefined, answer: Answer): Promise<Answer> {
+    if (!needed || (await this.byMajority(answer.revision))) return answer;
+    const failure = new ApiError(
+      504,
+      'Timeout',
+      'the majority of the registered peers was lost before they had this write: its outcome is unknown',
+      { retryAfterSeconds: 1 },
+    );
+    return { reply: { code: 504, body: failure.toStatus(), warnings: [] }, bodyOf: null, revision: answer.revision };
   }
 
   /** The newest acknowledged revision, once this reign may speak for its group. */
   async readRevision(): Promise<Revision> {
     await this.acknowledged(this.reignRevision);
     return this.context.state.applied.revision;
+  }
+
+  /** What may be called certain in this reign is what came after a majority had noted its epoch. */
+  private byMajority(revision: Revision): Promise<boolean> {
+    if (this.over) return Promise.reject(new ReignOver('the sequencer changed'));
+    const { registry } = this;
+    if (!registry || !sameEpoch(registry.epoch, this.epoch)) return Promise.resolve(false);
+    if (!holdsMajority(registry, this.current.voters)) return Promise.resolve(false);
+    const needed = Math.max(revision, Number(registry.metadata.resourceVersion));
+    if (needed <= this.majorityRevision) return Promise.resolve(true);
+    return new Promise((resolve, reject) => this.majorityWaiters.push({ revision: needed, resolve, reject }));
+  }
+
+  /** On the disks of a majority of the registered peers up to here. */
+  private get majorityRevision(): Revision {
+    const peers = this.registry?.peers ?? [];
+    const onDisk = peers.map(({ id }) => this.persistedBy(id)).toSorted((a, b) => b - a);
+    return onDisk[Math.floor(peers.length / 2)] ?? 0;
+  }
+
+  private persistedBy(peer: string): Revision {
+    return peer === this.context.self ? this.persisted : (this.progress.get(peer)?.match?.revision ?? 0);
+  }
+
+  private settleMajorityWaiters(): void {
+    if (this.majorityWaiters.length === 0) return;
+    const certain = this.majorityRevision;
+    const lost = !holdsMajority(this.registry, this.current.voters);
+    const waiting = this.majorityWaiters;
+    this.majorityWaiters = waiting.filter(({ revision }) => !lost && revision > certain);
+    for (const waiter of waiting) {
+      if (waiter.revision <= certain) waiter.resolve(true);
+      else if (lost) waiter.resolve(false);
+    }
+  }
+
+  /** Level-triggered: writes the next step of the registry, if there is one. */
+  private tendRegistry(): void {
+    if (!this.over && this.reignRevision > 0 && this.enqueueRegistry()) this.flush();
+  }
+
+  private enqueueRegistry(): boolean {
+    const { registry, current, context } = this;
+    const isKnown =
+      registry !== undefined &&
+      sameEpoch(registry.epoch, this.epoch) &&
+      current.voters.every((peer) => registry.peers.some(({ id }) => id === peer));
+    const next = isKnown ? undefined : nextRegistry(registry, this.standing, (peer) => context.nameOf(peer));
+    if (!next) return false;
+    const transaction = new Transaction(this.overlay, this.nextRevision, context.clock.nowMs());
+    transaction.put(REGISTRY_OBJECT, next);
+    this.enqueueWrites(transaction);
+    return true;
   }
 
   /** Whether a write of that object is on its way. */
@@ -154,7 +254,7 @@ export class Reign {
     if (this.newest < this.nextRevision - 1) this.enqueue({ op: 'reign' });
     const { newest } = this;
     // Given on another history line, whose revisions mean nothing here: certain when what they tell of is.
-    const unknown = replies.filter(({ id }) => !state.replyTo(id));
+    const unknown = replies.filter(({ id, majority }) => !majority && !state.replyTo(id));
     state.rememberReplies(unknown.map((reply) => ({ ...reply, revision: newest })));
     this.flush();
     await this.acknowledged(newest);
@@ -245,6 +345,8 @@ export class Reign {
     const waiting = this.responders;
     this.responders = [];
     for (const responder of waiting) responder.reject(new ReignOver('the sequencer changed'));
+    for (const waiter of this.majorityWaiters) waiter.reject(new ReignOver('the sequencer changed'));
+    this.majorityWaiters = [];
   }
 
   private execute(id: string, request: unknown) {
@@ -258,16 +360,21 @@ export class Reign {
       const failure = internalError(error);
       return { reply: { code: failure.code, body: failure.toStatus(), warnings: [] }, revision: this.newest };
     }
-    for (const { change, object } of transaction.writes) {
+    if (reply.code >= 400) return { reply, revision: this.newest };
+    this.enqueueWrites(transaction);
+    if (transaction.writes.length === 0) return { reply, revision: this.newest };
+    const logged = loggedReply(id, reply, transaction.writes, this.newest);
+    this.batch.replies.set(id, logged);
+    return { reply, logged, revision: this.newest };
+  }
+
+  private enqueueWrites({ writes }: Transaction): void {
+    for (const { change, object } of writes) {
       const revision = this.enqueue(change, change.op === 'put' ? object : undefined);
       if (change.op === 'put' || change.op === 'delete') {
         this.overlay.set(change.key, change.op === 'put' ? object : undefined, revision);
       }
     }
-    if (transaction.writes.length === 0) return { reply, revision: this.newest };
-    const logged = loggedReply(id, reply, transaction.writes, this.newest);
-    this.batch.replies.set(id, logged);
-    return { reply, logged, revision: this.newest };
   }
 
   /** The newest revision given to anything. */
@@ -342,11 +449,11 @@ export class Reign {
   /** Acknowledges what enough voters have on disk. */
   private advance(): void {
     if (this.over) return;
-    const { state, options, self } = this.context;
-    const onDisk = this.current.voters
-      .map((peer) => (peer === self ? this.persisted : (this.progress.get(peer)?.match?.revision ?? 0)))
-      .toSorted((a, b) => b - a);
+    const { state, options } = this.context;
+    const onDisk = this.current.voters.map((peer) => this.persistedBy(peer)).toSorted((a, b) => b - a);
     const revision = onDisk[quorum(onDisk.length, options.ack) - 1] ?? 0;
+    this.settleMajorityWaiters();
+    this.tendRegistry();
     if (revision <= state.applied.revision) return;
     state.commitUpTo(revision);
     this.overlay.settle(revision);
@@ -371,8 +478,9 @@ export class Reign {
   private answerOf(logged: LoggedReply): Answer {
     const bodyOf = logged.bodyOf ?? null;
     const body = logged.body === undefined ? undefined : (JSON.parse(logged.body) as unknown);
-    const { code, warnings, annotations, revision } = logged;
-    return { reply: { code, warnings, ...(annotations ? { annotations } : {}), body }, bodyOf, revision };
+    const { code, warnings, annotations, majority, revision } = logged;
+    const more = { ...(annotations ? { annotations } : {}), ...(majority ? { majority } : {}) };
+    return { reply: { code, warnings, ...more, body }, bodyOf, revision };
   }
 
   private track(peer: string, head: Position): void {
@@ -400,6 +508,8 @@ export class Reign {
     if (this.over) return;
     this.current = this.makeView(members);
     this.announce();
+    this.settleMajorityWaiters();
+    this.tendRegistry();
     for (const [peer, progress] of this.progress) {
       if (!progress.match) this.events.onDiverged(peer);
       else this.feed(peer, progress);

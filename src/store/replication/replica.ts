@@ -21,6 +21,7 @@ import { uuid, type Random } from '../../base/random.js';
 import type { KubeObject } from '../../api/object.js';
 import { DiskCorrupt, type Disk } from '../disk.js';
 import type { KindPolicies } from '../kind-policy.js';
+import type { ObjectPast } from '../object-history.js';
 import { compareEpochs, NO_EPOCH, sameEpoch, samePosition, type Epoch, type Position } from '../log-entry.js';
 import type { ObjectKey, ObjectStore, Revision, StoreWatcher, WriteExecutor, WriteReply } from '../object-store.js';
 import { keyString } from '../object-store.js';
@@ -28,6 +29,7 @@ import { StampClock } from '../stamp.js';
 import { Candidacy } from './candidacy.js';
 import type { MergeReport, PeerNetwork, ReplicaContext, ReplicaOptions } from './context.js';
 import { decodeMessage, encodeMessage, type Message, type SyncMessage } from './messages.js';
+import { REGISTRY_OBJECT, type PeerRegistry, type Standing } from './peer-registry.js';
 import { Reign, type ReignEvents } from './reign.js';
 import { ServiceDesk } from './service-desk.js';
 import { ReplicaState, type StateLimits } from './replica-state.js';
@@ -214,6 +216,16 @@ export class Replica implements Service, ObjectStore {
     return this.mode;
   }
 
+  /** The peers that belong to the cluster for good, as this peer knows them; undefined before it knows any. */
+  get registry(): PeerRegistry | undefined {
+    return this.get(REGISTRY_OBJECT) as PeerRegistry | undefined;
+  }
+
+  /** Undefined unless this peer is the sequencer. */
+  get standing(): Standing | undefined {
+    return this.reign?.standing;
+  }
+
   /** Where this peer's log ends, and what it has promised: for status and tests. */
   get position(): { readonly head: Position; readonly applied: Position; readonly promised: Epoch } {
     return { head: this.state.head, applied: this.state.applied, promised: this.promised };
@@ -227,6 +239,18 @@ export class Replica implements Service, ObjectStore {
 
   get(key: ObjectKey): KubeObject | undefined {
     return this.state.table.get(keyString(key));
+  }
+
+  /** What this peer remembers of the object's changes. */
+  past(key: ObjectKey): ObjectPast {
+    const { history, table } = this.state;
+    const name = keyString(key);
+    const record = table.record(name);
+    return {
+      changes: history.changesOf(name),
+      reach: history.reachOf(record, name),
+      at: (moment) => history.stateAt(record, name, moment),
+    };
   }
 
   list(group: string, resource: string, namespace?: string): readonly KubeObject[] {

@@ -125,7 +125,8 @@ export class SyncClient {
         (installed) => {
           if (!installed) return;
           // Their revisions are of the line that is gone.
-          state.rememberReplies(replies.map((reply) => ({ ...reply, revision: 0 })));
+          const kept = replies.filter(({ majority }) => !majority);
+          state.rememberReplies(kept.map((reply) => ({ ...reply, revision: 0 })));
           if (this.session !== session) return;
           this.cancel();
           this.onInstalled(from, message.position);

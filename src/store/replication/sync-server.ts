@@ -17,12 +17,13 @@
 import { errorText } from '../../base/log.js';
 import { mergeRecords } from '../crdt/merge.js';
 import type { LoggedReply, Position } from '../log-entry.js';
-import { parseKey } from '../object-store.js';
+import { keyString, parseKey } from '../object-store.js';
 import type { KindPolicy } from '../kind-policy.js';
 import { decodeRecord, encodeRecord, type ObjectRecord } from '../record.js';
 import type { ReplicaContext } from './context.js';
 import { differingBuckets, digestBuckets, statesIn } from './digest.js';
 import type { SyncMessage } from './messages.js';
+import { compareLines, REGISTRY_KEY, registryOf } from './peer-registry.js';
 import type { Reign } from './reign.js';
 
 /** Records merged in one go. */
@@ -143,7 +144,19 @@ export class SyncServer {
   }
 
   private async mergeAndInstall(peer: string, session: Session): Promise<void> {
-    for (let rest: readonly ObjectRecord[] = session.offered; rest.length > 0;) {
+    const objects = session.offered.filter(({ key }) => key !== REGISTRY_KEY);
+    const registry = session.offered.filter(({ key }) => key === REGISTRY_KEY);
+    if (!(await this.mergeAll(peer, session, objects))) return;
+    // Last: it says that everything that a majority had there is here.
+    if (!(await this.mergeAll(peer, session, registry))) return;
+    await this.reign.merge([], session.replies);
+    if (this.sessions.get(peer) !== session) return;
+    this.install(peer, session);
+  }
+
+  /** False when the session ended meanwhile. */
+  private async mergeAll(peer: string, session: Session, records: readonly ObjectRecord[]): Promise<boolean> {
+    for (let rest = records; rest.length > 0;) {
       const busy: ObjectRecord[] = [];
       // In slices, so that heartbeats and requests are served in between.
       for (let from = 0; from < rest.length; from += MERGE_SLICE) {
@@ -153,12 +166,14 @@ export class SyncServer {
           (this.reign.isPending(record.key) ? busy : ready).push(record);
         }
         await this.reign.merge(this.mergeOffered(ready, session), []);
-        if (this.sessions.get(peer) !== session) return;
+        if (this.sessions.get(peer) !== session) return false;
       }
       rest = busy;
     }
-    await this.reign.merge([], session.replies);
-    if (this.sessions.get(peer) !== session) return;
+    return true;
+  }
+
+  private install(peer: string, session: Session): void {
     const { state } = this.context;
     const from = session.comparedAt as Position;
     if (!state.log.has(from)) {
@@ -180,12 +195,17 @@ export class SyncServer {
   private mergeOffered(offered: readonly ObjectRecord[], session: Session): ObjectRecord[] {
     const { state, policies, stamps } = this.context;
     const changed: ObjectRecord[] = [];
+    const lines = this.linesOf(session);
     for (const theirs of offered) {
       stamps.observe(theirs.version);
       const { group, resource } = parseKey(theirs.key);
       const ours = state.table.record(theirs.key);
       const policy = policies.policyOf(group, resource);
       if (!ours && !theirs.value && !policy.tombstones) continue;
+      if (ours && this.isMajorityOnly(ours, theirs, policy)) {
+        if (lines < 0 || (lines === 0 && theirs.version > ours.version)) changed.push(theirs);
+        continue;
+      }
       const merged =
         ours && this.livesHere(ours, policy, session)
           ? { record: ours, conflicts: [], deletedOver: !theirs.value && theirs.version > ours.version }
@@ -196,6 +216,27 @@ export class SyncServer {
       }
     }
     return changed;
+  }
+
+  /** Positive when this line has what a majority wrote, negative when the peer's has; zero when both come from one reign. */
+  private linesOf({ offered }: Session): number {
+    const theirs = offered.find(({ key }) => key === REGISTRY_KEY);
+    return theirs ? compareLines(this.reign.registry, registryOf(theirs)) : 0;
+  }
+
+  /**
+   * Of what only a majority changes there are no two versions to merge: one line has the newest, and what the other has
+   * besides was never acknowledged. What a node says of a pod that it runs is no such change.
+   */
+  private isMajorityOnly(ours: ObjectRecord, theirs: ObjectRecord, policy: KindPolicy): boolean {
+    if (ours.key === REGISTRY_KEY) return true;
+    if (policy.homeOf && ours.value && theirs.value && ours.birth === theirs.birth) return false;
+    const { policies, state } = this.context;
+    return [ours, theirs].some(
+      ({ key, value }) =>
+        value &&
+        policies.partitionOf?.(parseKey(key), value, (other) => state.table.get(keyString(other))) === 'majority',
+    );
   }
 
   /** What another part did to an object that lives on a node of this part, and not of that one, was a guess. */

@@ -26,6 +26,7 @@ Options:
 Commands:
   agent           Run this machine as a peer of the cluster
   token           Create, list and revoke tokens for joining
+  peer            List and remove registered peers
   kubeconfig      Print the kubeconfig of the administrator
   status          Show peers, roles and the state of the cluster
   image           Make container images available to every node
