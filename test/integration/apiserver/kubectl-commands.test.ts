@@ -320,7 +320,7 @@ const DELETING: readonly Step[] = [
     out: /^pod "lone" force deleted/,
     err: /Immediate deletion does not wait for confirmation that the running resource has been terminated\./,
   },
-  { run: 'delete cm --all', out: /^configmap "settings" deleted/ },
+  { run: 'delete cm --all', out: /configmap "settings" deleted/ },
   {
     run: 'delete ns default',
     code: 1,
