@@ -4,20 +4,17 @@ import type { AddressInfo } from 'node:net';
 import { networkInterfaces } from 'node:os';
 import { systemClock } from '../../../src/base/clock.js';
 import { silentLogger } from '../../../src/base/log.js';
+import { noMetrics } from '../../../src/base/metrics.js';
 import { systemRandom } from '../../../src/base/random.js';
 import { ApiError } from '../../../src/api/errors.js';
 import type { KubeObject } from '../../../src/api/object.js';
-import { CONFIGMAPS, NAMESPACES, PODS, type ResourceRef } from '../../../src/api/resource.js';
+import { CONFIGMAPS, ENDPOINTSLICES, NAMESPACES, PODS, type ResourceRef } from '../../../src/api/resource.js';
+import type { Pod } from '../../../src/api/types/core-v1.js';
 import { KindRegistry } from '../../../src/api/schema/registry.js';
-import { InProcessClient } from '../../../src/control/apiserver/client.js';
-import { ObjectReads } from '../../../src/control/apiserver/reads/object-reads.js';
+import type { InProcessClient } from '../../../src/control/apiserver/client.js';
+import { createApiPipeline, createWritePipeline, type ApiPipeline } from '../../../src/control/apiserver/pipeline.js';
 import { connectSubject } from '../../../src/control/apiserver/webhooks/connection.js';
-import { createPolicyPlugins, createWebhooks, type Webhooks } from '../../../src/control/apiserver/webhooks/index.js';
-import { createWriteExecutor } from '../../../src/control/apiserver/writes/executor.js';
-import { createDefaultAdmission, DEFAULT_ADMISSION } from '../../../src/security/admission/default-plugins.js';
-import { baseAuthorizer } from '../../../src/security/authz/authorizer.js';
 import { ClusterCa } from '../../../src/security/ca/authority.js';
-import { StoreFollower } from '../../../src/store/follower.js';
 import type { ObjectStore, WriteReply } from '../../../src/store/object-store.js';
 import { MemoryStore } from '../../../src/testing/memory-store.js';
 
@@ -92,8 +89,7 @@ describe('admission webhooks and policies', function () {
   let caBundle: string;
   let store: MemoryStore;
   let staged: ObjectStore;
-  let webhooks: Webhooks;
-  let follower: StoreFollower;
+  let pipeline: ApiPipeline;
   let client: InProcessClient;
   /** By path. */
   const handlers = new Map<string, (request: Review, body: Json) => Answer>();
@@ -141,31 +137,27 @@ describe('admission webhooks and policies', function () {
     handlers.clear();
     seen.length = 0;
     const registry = KindRegistry.load();
-    const policies = createPolicyPlugins(registry, () => baseAuthorizer);
-    const chain = () => createDefaultAdmission({ random: systemRandom }, DEFAULT_ADMISSION, policies).chain;
-    const executor = createWriteExecutor({ registry, random: systemRandom, admission: chain() });
-    store = new MemoryStore({ clock: systemClock, executor });
-    webhooks = createWebhooks({
+    const writes = createWritePipeline({ registry, random: systemRandom });
+    store = new MemoryStore({ clock: systemClock, executor: writes.executor });
+    pipeline = createApiPipeline({
       clock: systemClock,
       random: systemRandom,
       log: silentLogger,
+      metrics: noMetrics,
       registry,
       store,
-      admission: chain(),
-      authorizer: baseAuthorizer,
+      writes,
+      clusterSecret: systemRandom.bytes(32),
     });
-    follower = new StoreFollower('test', store, webhooks.followed);
-    await follower.start();
-    staged = webhooks.stage.wrap(store);
-    const reads = new ObjectReads({ store, clock: systemClock });
-    client = new InProcessClient({ store: staged, reads, random: systemRandom });
+    await pipeline.followers.start();
+    staged = pipeline.server.store;
+    ({ client } = pipeline);
     await client.create(NAMESPACES, { metadata: { name: 'default', labels: { checked: 'yes' } } });
     await client.create(NAMESPACES, { metadata: { name: 'exempt' } });
   });
 
   afterEach(async () => {
-    await follower.stop();
-    await webhooks.client.stop();
+    await pipeline.followers.stop();
   });
 
   const hook = (path: string, more: Json = {}): Json => ({
@@ -374,6 +366,24 @@ describe('admission webhooks and policies', function () {
     await client.create(CONFIGMAPS, configMap('x'));
   });
 
+  it('lets skein itself tell where pods are, so that a webhook served by one can be reached again', async () => {
+    handlers.set('/deny', () => ({ allowed: false }));
+    await client.create(PODS, pod('p'));
+    const rules = [{ operations: ['*'], apiGroups: ['*'], apiVersions: ['*'], resources: ['*/*'] }];
+    await validating('v', hook('/deny', { rules }));
+    const live = await client.get<Pod>(PODS, 'default', 'p');
+    const status = { ...live, status: { ...live.status, podIP: '10.0.0.1' } };
+    const reads = new ObjectReads({ store, clock: systemClock });
+    const deps = { store: staged, reads, random: systemRandom };
+    const user = new InProcessClient(deps, { user: { name: 'anna', groups: ['system:masters'] } });
+    await failure(user.updateStatus<Pod>(PODS, status));
+    await client.updateStatus<Pod>(PODS, status);
+    const slice = { metadata: { name: 's', namespace: 'default' }, addressType: 'IPv4', endpoints: [] };
+    await failure(user.create(ENDPOINTSLICES, slice as KubeObject));
+    await client.create(ENDPOINTSLICES, slice as KubeObject);
+    await failure(client.create(PODS, pod('q')));
+  });
+
   it('reinvokes webhooks that asked for it after a later change', async () => {
     handlers.set('/first', () => ({ allowed: true }));
     handlers.set('/second', () => patch({ op: 'add', path: '/data', value: { x: 'y' } }));
@@ -498,8 +508,9 @@ describe('admission webhooks and policies', function () {
     });
     const url = new URL('http://localhost/api/v1/namespaces/default/pods/p/attach?container=c&stdin=true');
     const user = { name: 'u', groups: [] };
-    await webhooks.stage.connect(connectSubject(target('exec'), user, url));
-    const error = await failure(webhooks.stage.connect(connectSubject(target('attach'), user, url)));
+    const connect = (verb: string) => pipeline.server.connections?.connect(connectSubject(target(verb), user, url));
+    await connect('exec');
+    const error = await failure(Promise.resolve(connect('attach')));
     assert.match(error.message, /denied the request: no attaching/);
     assert.deepEqual(seen[0]?.request.object, {
       kind: 'PodAttachOptions',

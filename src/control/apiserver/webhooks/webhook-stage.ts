@@ -22,6 +22,7 @@ import type { ObjectStore, WriteReply } from '../../../store/object-store.js';
 import { isStale } from '../writes/staged-admission.js';
 import type { Admitted, WriteRequest } from '../writes/write-request.js';
 import type { CompiledWebhook, WebhookConfigurations } from './configurations.js';
+import { isLifeline } from './lifelines.js';
 import { Dispatcher, Mutation, type DispatcherDeps } from './dispatcher.js';
 import {
   OPERATIONS,
@@ -97,7 +98,9 @@ export class WebhookStage {
     await this.dispatcher.validate(configurations.validating, subject, new Remarks());
   }
 
-  private concerns({ verb, group, version, resource, subresource, namespace, name }: WriteRequest): boolean {
+  private concerns(written: WriteRequest): boolean {
+    if (isLifeline(written)) return false;
+    const { verb, group, version, resource, subresource, namespace, name } = written;
     const info = this.deps.registry.find(group, version, resource);
     // A collection over all namespaces is about objects that have one.
     const place = namespace === '' && info?.namespaced === true ? '*' : namespace;
