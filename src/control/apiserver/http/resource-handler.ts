@@ -315,7 +315,7 @@ export class ResourceHandler {
       ...(patch === undefined ? {} : { patch }),
       ...this.creationRefusal(call, patch),
     };
-    const reply = await this.submit(submitted);
+    const reply = verb === 'deletecollection' ? await this.deletePieces(submitted) : await this.submit(submitted);
     const { warnings } = reply;
     if (reply.annotations) addAuditAnnotations(response, reply.annotations);
     const failure = reply.body as { kind?: string; details?: { retryAfterSeconds?: number } };
@@ -346,6 +346,25 @@ export class ResourceHandler {
     }
     if (!info.verbs.includes(verb)) throw methodNotAllowed();
     if (verb === 'create' ? name !== '' : verb !== 'deletecollection' && name === '') throw methodNotAllowed();
+  }
+
+  /** A large collection goes in several writes, as upstream deletes it one by one: what failed half way has begun. */
+  private async deletePieces(submitted: WriteRequest): Promise<WriteReply> {
+    const items: KubeObject[] = [];
+    const warnings = new Set<string>();
+    let collectionAfter: string | undefined;
+    for (let piece = 0; ; piece++) {
+      const request = piece === 0 ? submitted : { ...submitted, id: `${submitted.id}+${piece}` };
+      const reply = await this.submit(collectionAfter === undefined ? request : { ...request, collectionAfter });
+      if (reply.code >= 400) return reply;
+      const list = reply.body as { metadata: { continue?: string }; items: KubeObject[] };
+      if (piece === 0 && list.metadata.continue === undefined) return reply;
+      items.push(...list.items);
+      for (const warning of reply.warnings) warnings.add(warning);
+      collectionAfter = list.metadata.continue;
+      if (collectionAfter !== undefined) continue;
+      return { ...reply, body: { ...list, items }, warnings: [...warnings] };
+    }
   }
 
   /** Deletions are carried out on the stored version; it is shown in the one that was asked for. */

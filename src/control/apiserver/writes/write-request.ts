@@ -67,6 +67,8 @@ export interface WriteRequest {
   readonly patch?: PatchKind;
   /** Why the user may not create an object of this name: for updates and applies that would, when it is absent. */
   readonly creationRefused?: string;
+  /** deletecollection goes on after this place (`namespace\\u0000name`), where its last piece ended. */
+  readonly collectionAfter?: string;
   readonly labelSelector?: string;
   readonly fieldSelector?: string;
   /** Deletion options from the query; those of the body win. */

@@ -8,6 +8,7 @@ import { CONFIGMAPS, NODES, PODS } from '../../../../src/api/resource.js';
 import type { KubeObject } from '../../../../src/api/object.js';
 import { ApiServer } from '../../../../src/control/apiserver/http/server.js';
 import { NodeProxy } from '../../../../src/control/apiserver/proxy/node-proxy.js';
+import { MAX_COLLECTION_PIECE } from '../../../../src/control/apiserver/writes/delete.js';
 import { SYSTEM_USER } from '../../../../src/control/apiserver/writes/executor.js';
 import { Authenticator } from '../../../../src/security/authn/authenticator.js';
 import { baseAuthorizer } from '../../../../src/security/authz/authorizer.js';
@@ -82,6 +83,25 @@ describe('the HTTP surface', () => {
       ['c0', 'c1'],
     );
     assert.equal(then.metadata.resourceVersion, metadata.resourceVersion);
+  });
+
+  it('deletes a large collection in several writes, and answers with all of it', async () => {
+    await start();
+    const count = 2 * MAX_COLLECTION_PIECE + 1;
+    await make(count);
+    let writes = 0;
+    const { write } = parts.store;
+    parts.store.write = (id, submitted) => {
+      writes++;
+      return write.call(parts.store, id, submitted);
+    };
+    const path = `${url}/api/v1/namespaces/default/configmaps`;
+    const dry = (await (await fetch(`${path}?dryRun=All`, { method: 'DELETE' })).json()) as Listed;
+    assert.equal(dry.items.length, count);
+    writes = 0;
+    const deleted = (await (await fetch(path, { method: 'DELETE' })).json()) as Listed;
+    assert.deepEqual([deleted.items.length, deleted.metadata.continue, writes], [count, undefined, 3]);
+    assert.deepEqual((await list('')).items, []);
   });
 
   it('refuses a body that turns out too large while it comes, and goes on serving', async () => {
