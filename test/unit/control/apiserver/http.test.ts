@@ -90,10 +90,10 @@ describe('the HTTP surface', () => {
     const count = 2 * MAX_COLLECTION_PIECE + 1;
     await make(count);
     let writes = 0;
-    const { write } = parts.store;
+    const write = parts.store.write.bind(parts.store);
     parts.store.write = (id, submitted) => {
       writes++;
-      return write.call(parts.store, id, submitted);
+      return write(id, submitted);
     };
     const path = `${url}/api/v1/namespaces/default/configmaps`;
     const dry = (await (await fetch(`${path}?dryRun=All`, { method: 'DELETE' })).json()) as Listed;
