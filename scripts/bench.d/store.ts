@@ -10,14 +10,10 @@ import { systemClock } from '../../src/base/clock.js';
 import { silentLogger } from '../../src/base/log.js';
 import { noMetrics } from '../../src/base/metrics.js';
 import { seededRandom, uuid } from '../../src/base/random.js';
-import { InProcessClient } from '../../src/control/apiserver/client.js';
 import { ApiServer } from '../../src/control/apiserver/http/server.js';
-import { ObjectReads } from '../../src/control/apiserver/reads/object-reads.js';
-import { createWriteExecutor, SYSTEM_USER } from '../../src/control/apiserver/writes/executor.js';
+import { createApiPipeline, createWritePipeline } from '../../src/control/apiserver/pipeline.js';
+import { SYSTEM_USER } from '../../src/control/apiserver/writes/executor.js';
 import type { WriteRequest } from '../../src/control/apiserver/writes/write-request.js';
-import { createDefaultAdmission } from '../../src/security/admission/default-plugins.js';
-import { Authenticator } from '../../src/security/authn/authenticator.js';
-import { baseAuthorizer } from '../../src/security/authz/authorizer.js';
 import type { Disk } from '../../src/store/disk.js';
 import { DEFAULT_REPLICA_OPTIONS, type PeerNetwork } from '../../src/store/replication/context.js';
 import { Replica } from '../../src/store/replication/replica.js';
@@ -54,7 +50,7 @@ const alone: PeerNetwork = {
 async function openReplica(context: Context) {
   const random = seededRandom(1);
   const registry = KindRegistry.load();
-  const { chain } = createDefaultAdmission({ random });
+  const writes = createWritePipeline({ registry, random });
   const replica = new Replica(
     {
       clock: systemClock,
@@ -64,7 +60,7 @@ async function openReplica(context: Context) {
       disk: noDisk,
       network: alone,
       policies: createKindPolicies(registry),
-      executor: createWriteExecutor({ registry, random, admission: chain }),
+      executor: writes.executor,
     },
     {
       ...DEFAULT_REPLICA_OPTIONS,
@@ -80,10 +76,20 @@ async function openReplica(context: Context) {
   );
   context.defer(() => replica.stop());
   await replica.start();
-  const reads = new ObjectReads({ store: replica, clock: systemClock });
-  const client = new InProcessClient({ store: replica, reads, random });
-  await client.create(NAMESPACES, { metadata: { name: 'default' } });
-  return { replica, reads, registry, random };
+  const pipeline = createApiPipeline({
+    clock: systemClock,
+    random,
+    log: silentLogger,
+    metrics: noMetrics,
+    registry,
+    store: replica,
+    writes,
+    clusterSecret: random.bytes(32),
+  });
+  await pipeline.followers.start();
+  context.defer(() => pipeline.followers.stop());
+  await pipeline.client.create(NAMESPACES, { metadata: { name: 'default' } });
+  return { replica, pipeline, random };
 }
 
 type Parts = Awaited<ReturnType<typeof openReplica>>;
@@ -127,7 +133,7 @@ const pod = (number: number) => ({
   },
 });
 
-const submit = ({ replica }: Parts, request: WriteRequest) => replica.write(request.id, request);
+const submit = ({ pipeline }: Parts, request: WriteRequest) => pipeline.server.store.write(request.id, request);
 
 async function writeRate(parts: Parts, resource: string, make: (number: number) => object, context: Context) {
   let number = 0;
@@ -163,7 +169,6 @@ const heapMiB = () => {
 };
 
 async function listFigures(parts: Parts, context: Context): Promise<Figure[]> {
-  const { replica, reads, registry, random } = parts;
   const beforeMiB = heapMiB();
   for (let done = 0; done < PODS; done += 100) {
     const batch = Array.from({ length: 100 }, (_, i) => createRequest(parts, 'pods', pod(done + i)));
@@ -172,19 +177,7 @@ async function listFigures(parts: Parts, context: Context): Promise<Figure[]> {
   // Until their records are written.
   await settle();
   const heldMiB = heapMiB() - beforeMiB;
-  const server = new ApiServer(
-    {
-      store: replica,
-      reads,
-      registry,
-      clock: systemClock,
-      random,
-      log: silentLogger,
-      authenticator: new Authenticator(),
-      authorizer: baseAuthorizer,
-    },
-    { port: 0, host: '127.0.0.1', insecureUser: SYSTEM_USER },
-  );
+  const server = new ApiServer(parts.pipeline.server, { port: 0, host: '127.0.0.1', insecureUser: SYSTEM_USER });
   await server.start();
   context.defer(() => server.stop());
   const path = '/api/v1/namespaces/default/pods';

@@ -93,7 +93,7 @@ async function assemble(
   const registry = KindRegistry.load();
   const mesh = createMesh(base, config, address, enrolment);
   const store = createStore(base, config, enrolment, mesh, registry);
-  const { replica, serviceFollower, kindFollower } = store;
+  const { replica } = store;
   const api = createApi(base, config, address, enrolment, mesh, store, registry);
   const node = await createNode(
     { ...base, client: api.client },
@@ -121,16 +121,6 @@ async function assemble(
     stop: () => Promise.resolve(),
   };
   const control = createControlPlane(base, enrolment, mesh, store, api, registry, onFailure);
-  const services = [
-    ...mesh.services,
-    replica,
-    kubeconfig,
-    kindFollower,
-    serviceFollower,
-    api.followers,
-    server,
-    ...control,
-    node,
-  ];
+  const services = [...mesh.services, replica, kubeconfig, api.followers, server, ...control, node];
   return new ServiceGroup('agent', services, base.log);
 }

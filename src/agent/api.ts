@@ -7,22 +7,18 @@ import { ServiceGroup, type Service } from '../base/lifecycle.js';
 import { ApiError, type Status } from '../api/errors.js';
 import type { KindRegistry } from '../api/schema/registry.js';
 import { InProcessClient } from '../control/apiserver/client.js';
-import { WebhookConversions } from '../control/apiserver/customresources/webhook-conversions.js';
-import { DEFAULT_FAIRNESS, Fairness } from '../control/apiserver/fairness/fairness.js';
-import { createWebhooks } from '../control/apiserver/webhooks/index.js';
 import { ApiServer, type PathExtension } from '../control/apiserver/http/server.js';
+import { createApiPipeline } from '../control/apiserver/pipeline.js';
 import { NodeProxy } from '../control/apiserver/proxy/node-proxy.js';
 import { registerMetricsKinds } from '../control/apiserver/resourcemetrics/kinds.js';
 import { ResourceMetrics } from '../control/apiserver/resourcemetrics/resource-metrics.js';
 import { UsageSampler } from '../control/apiserver/resourcemetrics/sampler.js';
-import { ObjectReads } from '../control/apiserver/reads/object-reads.js';
-import { Authenticator } from '../security/authn/authenticator.js';
+import type { ObjectReads } from '../control/apiserver/reads/object-reads.js';
+import type { Authenticator } from '../security/authn/authenticator.js';
 import type { Authorizer } from '../security/authz/authorizer.js';
-import { createClusterAuthorization } from '../security/authz/cluster-authorizer.js';
 import { handleJoin } from '../security/ca/join-server.js';
 import { createToken, parseToken } from '../security/ca/token.js';
-import { createServiceAccounts, type ServiceAccounts } from '../security/serviceaccounts/service-accounts.js';
-import { StoreFollower } from '../store/follower.js';
+import type { ServiceAccounts } from '../security/serviceaccounts/service-accounts.js';
 import type { Replica } from '../store/replication/replica.js';
 import type { AgentBase } from './base.js';
 import type { AgentConfig } from './config.js';
@@ -31,6 +27,7 @@ import { fencedStore } from './fencing.js';
 import { kubernetesIp, type Enrolment } from './identity.js';
 import { createApiEndpoints } from './liveness.js';
 import type { PeerRemoval } from './majority.js';
+import type { HistoryDeps } from './history-endpoint.js';
 import type { Mesh } from './mesh.js';
 import type { Store } from './store.js';
 import { createSkeinEndpoints } from './skein-endpoints.js';
@@ -60,79 +57,36 @@ export function createApi(
   address: string,
   enrolment: Enrolment,
   mesh: Mesh,
-  { replica, rehearsalAdmission, useAuthorizer }: Store,
+  { replica, writes }: Store,
   registry: KindRegistry,
 ): Api {
   const { clock, random, metrics } = base;
   const { identity } = enrolment;
-  const conversions = new WebhookConversions({ random, webhooks: { post: (call) => webhooks.client.post(call) } });
-  const reads = new ObjectReads({ store: replica, clock, conversions });
-  const serviceAccounts = createServiceAccounts(
-    {
-      ...base,
-      clusterSecret: identity.clusterSecret,
-      lookups: {
-        get: (group, resource, namespace, name) => replica.get({ group, resource, namespace, name }),
-        fresh: () => reads.fresh(undefined),
-      },
-    },
+  const pipeline = createApiPipeline(
+    { ...base, registry, store: replica, writes, clusterSecret: identity.clusterSecret },
     { clusterDomain: config.clusterDomain },
   );
+  const { reads, client } = pipeline;
   const tls = { key: identity.keyPem, cert: identity.certPem, ca: identity.caCertPem };
   const agent = new HttpsAgent({ ...tls, keepAlive: true, maxSockets: SOCKETS_PER_NODE });
-  const authenticator = new Authenticator([serviceAccounts.authenticator]);
-  const authorization = createClusterAuthorization(replica);
   registerMetricsKinds(registry);
   const nodes = new NodeProxy({
     store: replica,
     reads,
     dialer: { request: (options) => httpsRequest({ ...options, agent, ...tls }) },
   });
-  useAuthorizer(authorization.authorizer);
-  const webhooks = createWebhooks({
-    ...base,
-    registry,
-    store: replica,
-    admission: rehearsalAdmission,
-    authorizer: authorization.authorizer,
-  });
-  const store = webhooks.stage.wrap(replica);
-  const client = new InProcessClient({ store, reads, random, serviceAccounts });
   const audit = createAudit(base, config);
-  const fairness = new Fairness(clock, DEFAULT_FAIRNESS, metrics);
   return {
-    reads,
-    client,
-    serviceAccounts,
-    authenticator,
-    authorizer: authorization.authorizer,
-    followers: new ServiceGroup(
-      'apiserver-followers',
-      [
-        new StoreFollower('apiserver-indexes', replica, [
-          ...fairness.followed(),
-          ...authorization.followed,
-          ...webhooks.followed,
-        ]),
-        webhooks.client,
-        ...(audit ? [audit.file] : []),
-      ],
-      base.log,
-    ),
+    ...pipeline,
+    followers: audit
+      ? new ServiceGroup('apiserver-parts', [pipeline.followers, audit.file], base.log)
+      : pipeline.followers,
     clientFor: (role, epoch) =>
-      new InProcessClient({ store: webhooks.stage.wrap(fencedStore(replica, { role, epoch })), reads, random }),
+      new InProcessClient({ store: pipeline.admitting(fencedStore(replica, { role, epoch })), reads, random }),
     createServer: (importImage) =>
       new ApiServer(
         {
-          ...base,
-          store,
-          reads,
-          registry,
-          connections: webhooks.stage,
-          authenticator,
-          serviceAccounts,
-          authorizer: authorization.authorizer,
-          fairness,
+          ...pipeline.server,
           ...(audit ? { audit: audit.log } : {}),
           health: [
             { name: 'store', live: false, check: () => (replica.view ? undefined : 'no sequencer is in reach') },
@@ -140,7 +94,11 @@ export function createApi(
           metricsText: () => metrics.render(),
           nodes,
           resourceMetrics: new ResourceMetrics({ reads, clock, sampler: new UsageSampler({ clock, kubelets: nodes }) }),
-          extension: createExtension(base, config, address, enrolment, mesh, replica, client, importImage),
+          extension: createExtension(base, config, address, enrolment, mesh, replica, client, importImage, {
+            registry,
+            past: (key) => replica.past(key),
+            fresh: () => reads.fresh(undefined),
+          }),
         },
         { port: config.apiPort, host: '0.0.0.0', tls },
       ),
@@ -156,6 +114,7 @@ function createExtension(
   replica: Replica,
   client: InProcessClient,
   importImage: (archive: IncomingMessage) => Promise<readonly string[]>,
+  history: HistoryDeps,
 ): PathExtension {
   const { clock, random } = base;
   const { clusterId, clusterCidr, serviceCidr } = identity;
@@ -199,5 +158,6 @@ function createExtension(
       return body;
     },
     importImage,
+    history,
   });
 }

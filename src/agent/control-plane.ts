@@ -28,7 +28,7 @@ export function createControlPlane(
   base: AgentBase,
   enrolment: Enrolment,
   mesh: Mesh,
-  { replica, serviceFollower }: Store,
+  { replica, writes }: Store,
   api: Api,
   registry: KindRegistry,
   onFailure: (error: unknown) => void,
@@ -53,7 +53,7 @@ export function createControlPlane(
       unsubscribe = replica.subscribe({
         onView: (view) => {
           // Another sequencer may have given out addresses that are not applied here yet.
-          serviceFollower.reset();
+          writes.reset();
           roles.onView(view);
           leases.onView(view);
           const { registered, present } = majorityState(replica.registry, view?.voters ?? []);

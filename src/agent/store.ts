@@ -1,14 +1,8 @@
 /** The replica of this peer, with the API's write pipeline as what its sequencer executes. */
 import { join } from 'node:path';
-import type { Service } from '../base/lifecycle.js';
 import type { KindRegistry } from '../api/schema/registry.js';
-import { createKindFollower } from '../control/apiserver/customresources/kind-follower.js';
-import { createPolicyPlugins } from '../control/apiserver/webhooks/index.js';
-import { createWriteExecutor } from '../control/apiserver/writes/executor.js';
-import { ServiceFollower } from '../control/apiserver/writes/service-follower.js';
-import type { AdmissionChain } from '../security/admission/admission.js';
-import { createDefaultAdmission, DEFAULT_ADMISSION } from '../security/admission/default-plugins.js';
-import { NO_OPINION, type Authorizer } from '../security/authz/authorizer.js';
+import { createWritePipeline, type WritePipeline } from '../control/apiserver/pipeline.js';
+import { DEFAULT_ADMISSION } from '../security/admission/default-plugins.js';
 import { LevelDisk } from '../store/level-disk.js';
 import { DEFAULT_REPLICA_OPTIONS } from '../store/replication/context.js';
 import { Replica } from '../store/replication/replica.js';
@@ -30,18 +24,10 @@ const REPLIES = 10_000;
 /** Changed records wait so long before they are written, in milliseconds; the log has them already. */
 const FLUSH_DELAY_MS = 100;
 
-const NOBODY: Authorizer = { authorize: () => NO_OPINION };
-
 export interface Store {
   readonly replica: Replica;
-  /** Registers custom resources' kinds as their definitions are applied. */
-  readonly kindFollower: Service;
-  /** To be reset when the sequencer changes. */
-  readonly serviceFollower: ServiceFollower;
-  /** For rehearsals of writes, which must not touch what the sequencer's plugins remember. */
-  readonly rehearsalAdmission: AdmissionChain;
-  /** Who decides what the expressions of admission policies ask; nothing is allowed before. */
-  useAuthorizer(authorizer: Authorizer): void;
+  /** What the replica executes; to be reset when the sequencer changes. */
+  readonly writes: WritePipeline;
 }
 
 export function createStore(
@@ -51,19 +37,13 @@ export function createStore(
   { transport, membership }: Mesh,
   registry: KindRegistry,
 ): Store {
-  let authorizer: Authorizer = NOBODY;
-  const policies = createPolicyPlugins(registry, () => authorizer);
-  const createAdmission = () =>
-    createDefaultAdmission(
-      base,
-      {
-        services: { ...DEFAULT_ADMISSION.services, serviceCidr: identity.serviceCidr },
-        tolerations: { notReadySeconds: config.tolerationSeconds, unreachableSeconds: config.tolerationSeconds },
-      },
-      policies,
-    );
-  const admission = createAdmission();
-  const executor = createWriteExecutor({ registry, random: base.random, admission: admission.chain });
+  const writes = createWritePipeline(
+    { registry, random: base.random },
+    {
+      services: { ...DEFAULT_ADMISSION.services, serviceCidr: identity.serviceCidr },
+      tolerations: { notReadySeconds: config.tolerationSeconds, unreachableSeconds: config.tolerationSeconds },
+    },
+  );
   const outOfReach = () => [...deadNodes(membership)];
   const kinds = createKindPolicies(registry);
   const handicap = () => {
@@ -79,7 +59,7 @@ export function createStore(
       network: createPeerNetwork(transport, membership),
       policies: kinds,
       executor: fencedExecutor(
-        majorityExecutor(warningExecutor(executor, outOfReach, handicap), {
+        majorityExecutor(warningExecutor(writes.executor, outOfReach, handicap), {
           policies: kinds,
           metrics: base.metrics,
           standing: () => replica.standing,
@@ -100,13 +80,5 @@ export function createStore(
       mayFound: founded,
     },
   );
-  return {
-    replica,
-    kindFollower: createKindFollower(replica, registry),
-    serviceFollower: new ServiceFollower(replica, admission.services),
-    rehearsalAdmission: createAdmission().chain,
-    useAuthorizer: (given) => {
-      authorizer = given;
-    },
-  };
+  return { replica, writes };
 }

@@ -13,10 +13,9 @@ import { deferred } from '../base/deferred.js';
 import { silentLogger, type LogFields, type Logger } from '../base/log.js';
 import { noMetrics } from '../base/metrics.js';
 import { seededRandom, type Random } from '../base/random.js';
-import { createWriteExecutor } from '../control/apiserver/writes/executor.js';
+import { createWritePipeline } from '../control/apiserver/pipeline.js';
 import { Membership } from '../p2p/membership.js';
 import type { PeerId, Transport } from '../p2p/transport.js';
-import { createDefaultAdmission } from '../security/admission/default-plugins.js';
 import type { DocumentLimits } from '../store/crdt/document.js';
 import type { KindPolicies } from '../store/kind-policy.js';
 import { DEFAULT_REPLICA_OPTIONS } from '../store/replication/context.js';
@@ -123,7 +122,7 @@ export class SimPeer {
     const log = cluster.logger(id);
     const transport = cluster.network.transport({ id, name: id, addresses: [] });
     const membership = new Membership({ clock, log }, transport);
-    const executor = createWriteExecutor({ registry, random, admission: createDefaultAdmission({ random }).chain });
+    const { executor } = createWritePipeline({ registry, random });
     const replica: Replica = new Replica(
       {
         clock,

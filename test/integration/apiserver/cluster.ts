@@ -6,25 +6,18 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { systemClock } from '../../../src/base/clock.js';
 import { silentLogger } from '../../../src/base/log.js';
+import { noMetrics } from '../../../src/base/metrics.js';
 import { systemRandom } from '../../../src/base/random.js';
 import { NAMESPACES } from '../../../src/api/resource.js';
 import { KindRegistry } from '../../../src/api/schema/registry.js';
-import { InProcessClient } from '../../../src/control/apiserver/client.js';
+import type { InProcessClient } from '../../../src/control/apiserver/client.js';
 import { ApiServer } from '../../../src/control/apiserver/http/server.js';
-import { createKindFollower } from '../../../src/control/apiserver/customresources/kind-follower.js';
-import { ObjectReads } from '../../../src/control/apiserver/reads/object-reads.js';
+import { createApiPipeline, createWritePipeline } from '../../../src/control/apiserver/pipeline.js';
 import { registerMetricsKinds } from '../../../src/control/apiserver/resourcemetrics/kinds.js';
 import { ResourceMetrics } from '../../../src/control/apiserver/resourcemetrics/resource-metrics.js';
 import { type KubeletReader, UsageSampler } from '../../../src/control/apiserver/resourcemetrics/sampler.js';
-import { createPolicyPlugins, createWebhooks } from '../../../src/control/apiserver/webhooks/index.js';
-import { createWriteExecutor, SYSTEM_USER } from '../../../src/control/apiserver/writes/executor.js';
-import { createDefaultAdmission, DEFAULT_ADMISSION } from '../../../src/security/admission/default-plugins.js';
-import { Authenticator } from '../../../src/security/authn/authenticator.js';
+import { SYSTEM_USER } from '../../../src/control/apiserver/writes/executor.js';
 import { ADMIN, ClusterCa } from '../../../src/security/ca/authority.js';
-import { createServiceAccounts } from '../../../src/security/serviceaccounts/service-accounts.js';
-import { baseAuthorizer, type Authorizer } from '../../../src/security/authz/authorizer.js';
-import { createClusterAuthorization } from '../../../src/security/authz/cluster-authorizer.js';
-import { StoreFollower } from '../../../src/store/follower.js';
 import { MemoryStore } from '../../../src/testing/memory-store.js';
 
 export const ALL_KUBECTLS = ['1.27', '1.28', '1.29', '1.30', '1.31', '1.32', '1.33'].map((version) => ({
@@ -61,54 +54,30 @@ export async function startCluster(
   options: { readonly anonymous?: boolean; readonly tls?: boolean; readonly kubelets?: KubeletReader } = {},
 ): Promise<TestCluster> {
   const registry = KindRegistry.load();
-  let authorizer: Authorizer = baseAuthorizer;
-  const policies = createPolicyPlugins(registry, () => authorizer);
-  const createAdmission = () => createDefaultAdmission({ random: systemRandom }, DEFAULT_ADMISSION, policies).chain;
-  const executor = createWriteExecutor({ registry, random: systemRandom, admission: createAdmission() });
-  const store = new MemoryStore({ clock: systemClock, executor });
-  await createKindFollower(store, registry).start();
-  const authorization = createClusterAuthorization(store);
-  authorizer = authorization.authorizer;
-  const webhooks = createWebhooks({
+  const writes = createWritePipeline({ registry, random: systemRandom });
+  const store = new MemoryStore({ clock: systemClock, executor: writes.executor });
+  const pipeline = createApiPipeline({
     clock: systemClock,
     random: systemRandom,
     log: silentLogger,
+    metrics: noMetrics,
     registry,
     store,
-    admission: createAdmission(),
-    authorizer,
-  });
-  const admitting = webhooks.stage.wrap(store);
-  await new StoreFollower('followers', store, [...authorization.followed, ...webhooks.followed]).start();
-  const serviceAccounts = createServiceAccounts({
-    clock: systemClock,
-    random: systemRandom,
+    writes,
     clusterSecret: systemRandom.bytes(32),
-    lookups: {
-      get: (group, resource, namespace, name) => store.get({ group, resource, namespace, name }),
-      fresh: async () => void (await store.barrier()),
-    },
   });
+  const { client, reads, followers } = pipeline;
+  await followers.start();
   const ca = options.tls ? await ClusterCa.create({ clock: systemClock, random: systemRandom }, 'test') : undefined;
   const serving = await ca?.issueServing({ nodeName: 'test', addresses: [] });
   const admin = await ca?.issueClient(ADMIN);
-  const reads = new ObjectReads({ store, clock: systemClock });
   const { kubelets } = options;
   if (kubelets) registerMetricsKinds(registry);
   const sampler = kubelets && new UsageSampler({ clock: systemClock, kubelets });
   const server = new ApiServer(
     {
-      store: admitting,
-      reads,
-      connections: webhooks.stage,
+      ...pipeline.server,
       ...(sampler ? { resourceMetrics: new ResourceMetrics({ reads, clock: systemClock, sampler }) } : {}),
-      registry,
-      authenticator: new Authenticator([serviceAccounts.authenticator]),
-      serviceAccounts,
-      authorizer: authorization.authorizer,
-      clock: systemClock,
-      random: systemRandom,
-      log: silentLogger,
     },
     {
       port: 0,
@@ -118,7 +87,6 @@ export async function startCluster(
     },
   );
   await server.start();
-  const client = new InProcessClient({ store: admitting, reads: server.reads, random: systemRandom, serviceAccounts });
   for (const name of ['default', 'kube-system']) await client.create(NAMESPACES, { metadata: { name } });
   const url = `${ca ? 'https' : 'http'}://127.0.0.1:${server.address.port}`;
   const base64 = (text = '') => Buffer.from(text).toString('base64');
@@ -161,7 +129,7 @@ export async function startCluster(
       }),
     async stop() {
       await server.stop();
-      await webhooks.client.stop();
+      await followers.stop();
       await rm(home, { recursive: true, force: true });
     },
   };

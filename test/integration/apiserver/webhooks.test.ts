@@ -11,7 +11,7 @@ import type { KubeObject } from '../../../src/api/object.js';
 import { CONFIGMAPS, ENDPOINTSLICES, NAMESPACES, PODS, type ResourceRef } from '../../../src/api/resource.js';
 import type { Pod } from '../../../src/api/types/core-v1.js';
 import { KindRegistry } from '../../../src/api/schema/registry.js';
-import type { InProcessClient } from '../../../src/control/apiserver/client.js';
+import { InProcessClient } from '../../../src/control/apiserver/client.js';
 import { createApiPipeline, createWritePipeline, type ApiPipeline } from '../../../src/control/apiserver/pipeline.js';
 import { connectSubject } from '../../../src/control/apiserver/webhooks/connection.js';
 import { ClusterCa } from '../../../src/security/ca/authority.js';
@@ -373,7 +373,7 @@ describe('admission webhooks and policies', function () {
     await validating('v', hook('/deny', { rules }));
     const live = await client.get<Pod>(PODS, 'default', 'p');
     const status = { ...live, status: { ...live.status, podIP: '10.0.0.1' } };
-    const reads = new ObjectReads({ store, clock: systemClock });
+    const { reads } = pipeline;
     const deps = { store: staged, reads, random: systemRandom };
     const user = new InProcessClient(deps, { user: { name: 'anna', groups: ['system:masters'] } });
     await failure(user.updateStatus<Pod>(PODS, status));
