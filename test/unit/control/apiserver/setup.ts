@@ -16,7 +16,7 @@ export async function setUp() {
   const clock = new ManualClock();
   const writes = createWritePipeline({ registry, random });
   const store = new MemoryStore({ clock, executor: writes.executor });
-  const { reads, admitting, followers } = createApiPipeline({
+  const pipeline = createApiPipeline({
     clock,
     random,
     log: silentLogger,
@@ -26,8 +26,9 @@ export async function setUp() {
     writes,
     clusterSecret: random.bytes(32),
   });
-  const client = new InProcessClient({ store: admitting(store), reads, random }, { watchBuffer: 4 });
-  await followers.start();
+  const { reads } = pipeline;
+  const client = new InProcessClient({ store: pipeline.admitting(store), reads, random }, { watchBuffer: 4 });
+  await pipeline.followers.start();
   await client.create(NAMESPACES, { metadata: { name: 'default' } });
   return { clock, store, reads, client };
 }
