@@ -5,7 +5,7 @@ import { backoffMs } from '../../base/backoff.js';
 import type { Clock } from '../../base/clock.js';
 import { errorText, type Logger } from '../../base/log.js';
 import { SECRETS } from '../../api/resource.js';
-import type { Pod } from '../../api/types/core-v1.js';
+import type { EphemeralContainer, Pod } from '../../api/types/core-v1.js';
 import type { EventType } from '../../client/event-recorder.js';
 import type { ImageManager } from '../images/image-manager.js';
 import type { Image, Runtime } from '../runtime/runtime.js';
@@ -17,7 +17,7 @@ import { containerConfig } from './container-config.js';
 import { ContainerConfigError } from './environment.js';
 import { runHook } from './hooks.js';
 import type { Action } from './plan.js';
-import { identityOf, newestSandbox } from './pod-model.js';
+import { identityOf, instancesOf, newestSandbox } from './pod-model.js';
 import { dnsOf, domainOf, hostnameOf, hostsFile, type ClusterDns, type DnsSettings } from './pod-network-files.js';
 import type { PodState } from './pod-worker.js';
 import { registryAuth } from './registry-auth.js';
@@ -187,8 +187,9 @@ export class ContainerStarter {
     const { pod } = state;
     const volumes = await this.refresh(state);
     const podDirectory = this.deps.volumes.podDirectory(state.uid);
-    return this.deps.runtime.createContainer(
-      await containerConfig({
+    const processesOf = this.targetOf(state, start);
+    return this.deps.runtime.createContainer({
+      ...(await containerConfig({
         pod,
         start,
         image,
@@ -198,8 +199,18 @@ export class ContainerStarter {
         podDirectory,
         hostsPath: await this.hosts(state, podDirectory),
         memoryCapacityBytes: this.deps.node.memoryCapacityBytes,
-      }),
-    );
+      })),
+      processesOf,
+    });
+  }
+
+  /** The container that an ephemeral one was added to look at (`kubectl debug --target`). */
+  private targetOf(state: PodState, { spec }: Start): string | undefined {
+    const { targetContainerName } = spec as EphemeralContainer;
+    if (!targetContainerName) return undefined;
+    const [target] = instancesOf(state.observed, targetContainerName);
+    if (!target) throw new ContainerConfigError(`unable to find target container ${targetContainerName}`);
+    return target.id;
   }
 
   private async hosts(state: PodState, podDirectory: string): Promise<string> {

@@ -70,6 +70,8 @@ export interface ContainerResources {
 export interface ContainerConfig {
   readonly pod: PodIdentity;
   readonly sandboxId: string;
+  /** Id of the container whose processes this one sees and can signal; undefined: as the sandbox says. */
+  readonly processesOf?: string | undefined;
   /** The container's name in the pod. */
   readonly name: string;
   /** Restart count: 0 for the first run. */

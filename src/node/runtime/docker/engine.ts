@@ -74,16 +74,20 @@ export class DockerEngine {
     const onAbort = () => abort.abort();
     call.signal?.addEventListener('abort', onAbort, { once: true });
     if (call.signal?.aborted) abort.abort();
+    // Without a body the modem would hold back the head of a call that becomes a stream, waiting for what is written first;
+    // and an end of a chunked body would be read as input of the container.
+    const bare = kind === 'hijack' && call.body === undefined;
     const request = {
       path: `${path}?`,
       method,
       options: { _query: call.query ?? {}, _body: call.body ?? {} },
       isStream: kind !== 'json',
       hijack: kind === 'hijack',
-      openStdin: kind === 'hijack',
+      openStdin: kind === 'hijack' && !bare,
       statusCodes: ACCEPTED,
       abortSignal: abort.signal,
       ...(call.file ? { file: call.file } : {}),
+      ...(bare ? { file: Buffer.alloc(0), headers: { 'Content-Type': 'text/plain' } } : {}),
       ...(call.registryAuth ? { authconfig: call.registryAuth } : {}),
     };
     return new Promise((resolve, reject) => {

@@ -80,7 +80,7 @@ export function containerSpecification(config: ContainerConfig, join: SandboxJoi
     HostConfig: {
       NetworkMode: `container:${join.id}`,
       IpcMode: join.hostIpc ? 'host' : `container:${join.id}`,
-      PidMode: join.hostPid ? 'host' : join.sharePid ? `container:${join.id}` : '',
+      PidMode: pidMode(config, join),
       Mounts: mounts(config.mounts, join.resolvConfPath),
       CpuShares: resources.cpuShares,
       CpuQuota: resources.cpuQuotaUs,
@@ -102,6 +102,12 @@ export function containerSpecification(config: ContainerConfig, join: SandboxJoi
       RestartPolicy: { Name: 'no' },
     },
   };
+}
+
+function pidMode({ processesOf }: ContainerConfig, join: SandboxJoin): string {
+  if (processesOf !== undefined) return `container:${processesOf}`;
+  if (join.hostPid) return 'host';
+  return join.sharePid ? `container:${join.id}` : '';
 }
 
 function capability(name: string): string {
