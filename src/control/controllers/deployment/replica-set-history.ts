@@ -2,6 +2,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { Deployment, ReplicaSet } from '../../../api/types/apps-v1.js';
 import type { PodTemplateSpec } from '../../../api/types/core-v1.js';
+import { safeHash } from '../safe-hash.js';
 
 export const HASH_LABEL = 'pod-template-hash';
 export const REVISION = 'deployment.kubernetes.io/revision';
@@ -48,7 +49,7 @@ function comparable(template: PodTemplateSpec | undefined): unknown {
 }
 
 /** Without nulls, empty lists and key order: what Kubernetes takes as equal. */
-function normal(value: unknown): unknown {
+export function normal(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(normal);
   if (typeof value !== 'object' || value === null) return value;
   const out: Record<string, unknown> = {};
@@ -59,14 +60,11 @@ function normal(value: unknown): unknown {
   return out;
 }
 
-const SAFE_ALPHABET = 'bcdfghjklmnpqrstvwxz2456789';
-
-/** A stable hash of the template (FNV-1a, 32 bit, in the alphabet of safe names), varied by the collision count. */
+/** A stable hash of the template, varied by the collision count. */
 export function templateHash(deployment: Deployment): string {
-  const text = JSON.stringify(comparable(deployment.spec?.template)) + String(deployment.status?.collisionCount ?? '');
-  let hash = 0x811c9dc5;
-  for (const byte of Buffer.from(text)) hash = Math.imul(hash ^ byte, 0x01000193) >>> 0;
-  return String(hash).replace(/\d/g, (digit) => SAFE_ALPHABET.charAt(digit.charCodeAt(0) % SAFE_ALPHABET.length));
+  return safeHash(
+    JSON.stringify(comparable(deployment.spec?.template)) + String(deployment.status?.collisionCount ?? ''),
+  );
 }
 
 /**

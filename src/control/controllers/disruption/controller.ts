@@ -55,8 +55,8 @@ class BudgetReconciler {
 
   private wake(pod: Pod, previous: Pod | undefined): void {
     for (const budget of this.budgets.byIndex(BY_NAMESPACE, pod.metadata.namespace ?? '')) {
-      const { matches } = labelMatcher(budget.spec?.selector);
-      if (matches(pod.metadata.labels) || (previous && matches(previous.metadata.labels))) {
+      const selects = labelMatcher(budget.spec?.selector);
+      if (selects.matches(pod.metadata.labels) || (previous && selects.matches(previous.metadata.labels))) {
         this.controller.queue.add(keyOf(budget));
       }
     }
@@ -76,10 +76,10 @@ class BudgetReconciler {
   }
 
   private async settle(budget: PodDisruptionBudget): Promise<ReconcileResult | void> {
-    const { matches } = labelMatcher(budget.spec?.selector);
+    const selects = labelMatcher(budget.spec?.selector);
     const pods = this.pods
       .byIndex(BY_NAMESPACE, budget.metadata.namespace ?? '')
-      .filter((pod) => matches(pod.metadata.labels));
+      .filter((pod) => selects.matches(pod.metadata.labels));
     if (pods.length === 0) this.event(budget, 'Normal', 'NoPods', 'No matching pods found');
     const { scale, unmanaged } = await this.scaleOf(budget, pods);
     if (unmanaged.length > 0) {
