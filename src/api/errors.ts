@@ -164,8 +164,6 @@ export const methodNotAllowed = () =>
 export const tooLarge = (limitBytes: number) =>
   new ApiError(413, 'RequestEntityTooLarge', `Request entity too large: limit is ${limitBytes}`);
 export const unsupportedMediaType = (message: string) => new ApiError(415, 'UnsupportedMediaType', message);
-export const tooManyRequests = (message: string, retryAfterSeconds: number) =>
-  new ApiError(429, 'TooManyRequests', message, { retryAfterSeconds });
 /** 410 for a `resourceVersion` or continue token that is too old: the client lists again. */
 export const expired = (message: string) => new ApiError(410, 'Expired', message);
 export const internalError = (cause: unknown) =>

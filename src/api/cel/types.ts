@@ -53,7 +53,6 @@ export const listOf = (element: CelType): CelType => ({ kind: 'list', element })
 export const mapOf = (key: CelType, value: CelType): CelType => ({ kind: 'map', key, value });
 export const optionalOf = (element: CelType): CelType => ({ kind: 'optional', element });
 export const LIST_OF_DYN = listOf(DYN);
-export const MAP_OF_DYN = mapOf(DYN, DYN);
 
 const SIMPLE = new Map<string, CelType>(
   [DYN, BOOL, INT, UINT, DOUBLE, STRING, BYTES, NULL, TYPE, TIMESTAMP, DURATION].map((type) => [type.kind, type]),

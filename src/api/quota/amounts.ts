@@ -7,7 +7,6 @@ export type Amounts = ReadonlyMap<string, Quantity>;
 export type QuantityMap = Readonly<Record<string, string | number>> | undefined;
 
 export const ONE = Quantity.of(1);
-export const NO_AMOUNTS: Amounts = new Map();
 
 /** What is not a quantity is left out: validation refuses it elsewhere. */
 export function amountsOf(quantities: QuantityMap): Map<string, Quantity> {

@@ -306,13 +306,3 @@ export function decodeObject(
   const decoded = { apiVersion: apiVersionOf(info), kind: info.kind, metadata, ...rest } as KubeObject;
   return { object: decoded, warnings: findings };
 }
-
-/** Decodes part of an object by its schema node, e.g. a patched field. Throws a 400. */
-export function decodeValue(node: SchemaNode, input: unknown): unknown {
-  try {
-    return decodeNode(input, node, undefined, new Walk(false));
-  } catch (error) {
-    if (error instanceof DecodeError || error instanceof QuantityError) throw badRequest(error.message);
-    throw error;
-  }
-}

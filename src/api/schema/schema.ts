@@ -292,22 +292,3 @@ function flattenFlags(table: GoFieldsTable, name: string): ReadonlyMap<string, G
   visit(name);
   return flags;
 }
-
-/** The field at a dotted path (list items and map values are passed through), e.g. `spec.template.spec.containers`. */
-export function fieldAt(root: SchemaNode, path: readonly string[]): FieldNode | undefined {
-  let node: SchemaNode = root;
-  let field: FieldNode | undefined;
-  for (const part of path) {
-    while (node.kind === 'list') node = node.items;
-    if (node.kind === 'map') {
-      node = node.values;
-      field = undefined;
-      continue;
-    }
-    if (node.kind !== 'object') return undefined;
-    field = node.fields.get(part);
-    if (field === undefined) return undefined;
-    node = field.node;
-  }
-  return field;
-}

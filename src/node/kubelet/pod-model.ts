@@ -15,8 +15,6 @@ export interface Observed {
   readonly containers: readonly Container[];
 }
 
-export const NOTHING_OBSERVED: Observed = { sandboxes: [], containers: [] };
-
 export function identityOf(pod: Pod): PodIdentity {
   const { namespace = 'default', name = '', uid = '' } = pod.metadata;
   return { namespace, name, uid };

@@ -53,20 +53,6 @@ export function dnsOf(pod: Pod, cluster: ClusterDns, host: DnsSettings): DnsSett
   };
 }
 
-/** Reads resolv.conf(5) text. */
-export function parseResolvConf(text: string): DnsSettings {
-  const servers: string[] = [];
-  let searches: string[] = [];
-  let options: string[] = [];
-  for (const line of text.split('\n')) {
-    const [word, ...rest] = line.trim().split(/\s+/);
-    if (word === 'nameserver' && rest[0]) servers.push(rest[0]);
-    if (word === 'search') searches = rest;
-    if (word === 'options') options = rest;
-  }
-  return { servers, searches, options };
-}
-
 export function hostsFile(
   pod: Pod,
   ips: readonly string[],

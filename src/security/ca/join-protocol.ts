@@ -49,11 +49,6 @@ export interface JoinReply extends ClusterFacts {
   readonly peers: readonly PeerAddress[];
 }
 
-export interface JoinRefusal {
-  readonly code: JoinErrorCode;
-  readonly message: string;
-}
-
 const CODES: readonly string[] = ['expired-token', 'unknown-token', 'name-in-use', 'bad-request', 'failed'];
 
 /** Reads a request body. Throws a {@link JoinError} with the code `bad-request`. */
