@@ -112,7 +112,8 @@ function roleFactories(
         nodeLifecycle: { unknownGraceMs: UNKNOWN_GRACE_MS },
         taintEviction: { unknownGraceMs: UNKNOWN_GRACE_MS },
       });
-      const allocator = createPodCidrAllocator({ ...environment, nodes }, { clusterCidr });
+      const recorder = createEventRecorder(environment, { component: 'node-ipam' });
+      const allocator = createPodCidrAllocator({ ...environment, nodes, events: recorder }, { clusterCidr });
       return new ServiceGroup('controllers', [controllers, allocator, nodes], base.log);
     },
   };

@@ -39,6 +39,11 @@ export type PatchType = 'json' | 'merge' | 'strategic' | 'apply';
 export interface WriteOptions {
   readonly fieldManager?: string;
   readonly subresource?: string;
+  /**
+   * What is left out of the object's allocations is allocated anew, though it never changes otherwise (cluster IPs, pod CIDRs).
+   * For repairs by components; a client over HTTP cannot ask for it.
+   */
+  readonly reallocate?: boolean;
 }
 
 export interface DeleteOptions {

@@ -99,6 +99,7 @@ export class InProcessClient implements Client {
       name,
       object,
       subresource: options.subresource ?? '',
+      ...(options.reallocate ? { reallocate: true } : {}),
       ...managerOf(options),
     });
   }

@@ -34,6 +34,7 @@ import { taintEvictionController, type TaintEvictionOptions } from './nodelifecy
 import { podGcController, type PodGcOptions } from './podgc/controller.js';
 import { replicaSetController, replicationController, type ReplicaSetOptions } from './replicaset/controller.js';
 import { resourceQuotaController } from './resourcequota/controller.js';
+import { serviceAllocationController } from './serviceallocation/controller.js';
 import { serviceAccountController, type ServiceAccountOptions } from './serviceaccount/controller.js';
 import { serviceAccountTokensController, type ServiceAccountTokensOptions } from './serviceaccounttokens/controller.js';
 import { validatingAdmissionPolicyStatusController } from './validatingadmissionpolicystatus/controller.js';
@@ -110,6 +111,7 @@ function assemble(environment: ControllerEnvironment, options: ControllersOption
     certificateApproverController(deps, options),
     certificateSignerController(deps, options),
     certificateCleanerController(deps, options.certificateCleaner),
+    serviceAllocationController(deps),
     nodeLifecycleController(deps, options.nodeLiveness, options.nodeLifecycle),
     taintEvictionController(deps, options.nodeLiveness, options.taintEviction),
     replicaSetController(deps, options.replicaSet),

@@ -18,6 +18,7 @@ import { applyDefaults } from '../../../api/defaults/defaults.js';
 import { applyJsonPatch } from '../../../api/patch/json.js';
 import { applyMergePatch } from '../../../api/patch/merge.js';
 import { applyStrategicMergePatch } from '../../../api/patch/strategic.js';
+import { withoutReallocated } from '../../../api/strategy/reallocation.js';
 import { fromScale, toScale } from '../../../api/strategy/scale.js';
 import { prepareForUpdate } from '../../../api/strategy/strategy.js';
 import { validateScale, validateUpdate } from '../../../api/validation/validate.js';
@@ -100,7 +101,8 @@ function replace(context: WriteContext, next: KubeObject, present: KubeObject, a
   if (request.subresource !== 'scale') applyDefaults(info, next);
   const managers = applied ?? managersAfter(context, next, present);
   // What webhooks made of it is held to the same rules.
-  const prepared = prepareForUpdate(info, agreedObject(request, next) ?? next, present, through);
+  const before = request.reallocate ? withoutReallocated(present, next) : present;
+  const prepared = prepareForUpdate(info, agreedObject(request, next) ?? next, before, through);
   if (present.metadata.uid !== undefined) prepared.metadata.uid = present.metadata.uid;
   if (present.metadata.creationTimestamp !== undefined) {
     prepared.metadata.creationTimestamp = present.metadata.creationTimestamp;
@@ -108,7 +110,7 @@ function replace(context: WriteContext, next: KubeObject, present: KubeObject, a
   setManagers(prepared, managers);
   const attributes = attributesOf(context, 'UPDATE', request.name, prepared, present);
   deps.admission.admit(attributes, context.lookups);
-  const errors = validateUpdate(info, prepared, present, request.subresource);
+  const errors = validateUpdate(info, prepared, before, request.subresource);
   if (errors.length > 0) throw invalid(info, request.name, errors);
   deps.admission.validate(attributes, context.lookups);
   if (isNothingNew(prepared, present)) return present;

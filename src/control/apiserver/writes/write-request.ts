@@ -65,6 +65,8 @@ export interface WriteRequest {
   readonly body?: Uint8Array;
   readonly object?: unknown;
   readonly patch?: PatchKind;
+  /** See `WriteOptions`; requests over HTTP never carry it. */
+  readonly reallocate?: boolean;
   /** Why the user may not create an object of this name: for updates and applies that would, when it is absent. */
   readonly creationRefused?: string;
   /** deletecollection goes on after this place (`namespace\\u0000name`), where its last piece ended. */

@@ -5,6 +5,26 @@ export interface PodCidrClaim {
   readonly node: string;
   /** What the node has now. */
   readonly podCIDR: string | undefined;
+  readonly uid?: string;
+  /** RFC 3339. */
+  readonly created?: string;
+}
+
+/**
+ * The nodes whose network another node has too, since two parts of a split cluster gave it away: all but the one that was
+ * created first, by uid when both are of one second.
+ */
+export function doublyGiven(claims: readonly PodCidrClaim[]): Map<string, PodCidrClaim> {
+  const keepers = new Map<string, PodCidrClaim>();
+  const losers = new Map<string, PodCidrClaim>();
+  const age = ({ created = '', uid = '' }: PodCidrClaim) => `${created} ${uid}`;
+  for (const claim of claims.toSorted((a, b) => (age(a) < age(b) ? -1 : 1))) {
+    if (claim.podCIDR === undefined) continue;
+    const keeper = keepers.get(claim.podCIDR);
+    if (keeper) losers.set(claim.node, keeper);
+    else keepers.set(claim.podCIDR, claim);
+  }
+  return losers;
 }
 
 export type PodCidrPlan = {

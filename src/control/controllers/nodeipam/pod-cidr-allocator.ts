@@ -1,6 +1,7 @@
 /**
  * Gives every Node without one a pod CIDR out of the cluster's (kube-controller-manager's `nodeipam` controller, type
- * `RangeAllocator`): `spec.podCIDR` and `spec.podCIDRs`, once, never changed.
+ * `RangeAllocator`): `spec.podCIDR` and `spec.podCIDRs`, once, and changed only when two parts of a split cluster gave one
+ * network to two nodes.
  */
 import { parseCidr } from '../../../base/ipv4.js';
 import type { Service } from '../../../base/lifecycle.js';
@@ -10,12 +11,15 @@ import type { Node } from '../../../api/types/core-v1.js';
 import type { Client } from '../../../client/client.js';
 import { Controller, type ControllerDeps } from '../../../client/controller.js';
 import type { Informer } from '../../../client/informer.js';
-import { planPodCidrs } from './plan.js';
+import type { EventRecorder } from '../../../client/event-recorder.js';
+import { doublyGiven, planPodCidrs } from './plan.js';
 
 export interface PodCidrAllocatorDeps extends ControllerDeps {
   readonly client: Client;
   /** Started and stopped by the caller. */
   readonly nodes: Informer<Node>;
+  /** Told of networks that are taken back. */
+  readonly events?: EventRecorder;
 }
 
 export interface PodCidrAllocatorOptions {
@@ -40,6 +44,12 @@ export function createPodCidrAllocator(deps: PodCidrAllocatorDeps, options: PodC
   const assumed = new Map<string, string>();
   // Those of them whose write failed: tried again with the same network, since it may have taken place after all.
   const unsure = new Set<string>();
+  const holders = new Map<string, Set<string>>();
+  const repaired = deps.metrics.counter(
+    'skein_reallocations_total',
+    'Allocations taken back because another object holds them too, by what it was',
+    ['kind'],
+  );
   const controller = new Controller(deps, {
     name: 'nodeipam',
     waitFor: [deps.nodes],
@@ -51,15 +61,18 @@ export function createPodCidrAllocator(deps: PodCidrAllocatorDeps, options: PodC
           assumed.delete(name);
           unsure.delete(name);
         }
-        return { node: name, podCIDR: podCIDR ?? assumed.get(name) };
+        const { uid = '', creationTimestamp: created = '' } = node.metadata;
+        return { node: name, podCIDR: podCIDR ?? assumed.get(name), uid, created };
       });
+      const twice = doublyGiven(claims);
       const present = new Set(claims.map(({ node }) => node));
       for (const node of assumed.keys()) {
         if (present.has(node)) continue;
         assumed.delete(node);
         unsure.delete(node);
       }
-      const plan = planPodCidrs(claims, clusterCidr, nodePrefix);
+      const wanted = claims.map((claim) => (twice.has(claim.node) ? { ...claim, podCIDR: undefined } : claim));
+      const plan = planPodCidrs(wanted, clusterCidr, nodePrefix);
       const again = [...unsure].flatMap((node): [string, string][] => {
         const podCIDR = assumed.get(node);
         return podCIDR === undefined ? [] : [[node, podCIDR]];
@@ -69,7 +82,10 @@ export function createPodCidrAllocator(deps: PodCidrAllocatorDeps, options: PodC
         assumed.set(node, podCIDR);
         unsure.add(node);
         try {
-          assumed.set(node, await assign(deps.client, node, podCIDR));
+          const keeper = twice.get(node);
+          if (keeper) await reassign(deps, node, podCIDR, keeper.podCIDR ?? '', keeper.node);
+          if (keeper) repaired.inc({ kind: 'podCIDR' });
+          else assumed.set(node, await assign(deps.client, node, podCIDR));
         } catch (error) {
           // One node's trouble is not the others'.
           if (!isNotFound(error)) {
@@ -86,11 +102,28 @@ export function createPodCidrAllocator(deps: PodCidrAllocatorDeps, options: PodC
       return { requeueAfterMs: EXHAUSTED_RETRY_MS };
     },
   });
+  function hold(podCIDR: string, node: string): number {
+    const present = holders.get(podCIDR) ?? new Set();
+    holders.set(podCIDR, present.add(node));
+    return present.size;
+  }
+  function release(node: Node | undefined): void {
+    const podCIDR = node?.spec?.podCIDR ?? '';
+    const present = holders.get(podCIDR);
+    present?.delete(node?.metadata.name ?? '');
+    if (present?.size === 0) holders.delete(podCIDR);
+  }
   return {
     name: 'nodeipam',
     async start() {
       const wake = () => controller.queue.add(KEY);
-      deps.nodes.addHandler({ onUpsert: (node) => (node.spec?.podCIDR ? undefined : wake()) });
+      deps.nodes.addHandler({
+        onUpsert: (node, before) => {
+          release(before);
+          if (!node.spec?.podCIDR || hold(node.spec.podCIDR, node.metadata.name ?? '') > 1) wake();
+        },
+        onDelete: release,
+      });
       wake();
       await controller.start();
     },
@@ -104,4 +137,26 @@ async function assign(client: Client, name: string, podCIDR: string): Promise<st
   if (node.spec?.podCIDR) return node.spec.podCIDR;
   await client.update<Node>(NODES, { ...node, spec: { ...node.spec, podCIDR, podCIDRs: [podCIDR] } });
   return podCIDR;
+}
+
+/** Only while the node still has the network that is another's. */
+async function reassign(
+  { client, events, log }: PodCidrAllocatorDeps,
+  name: string,
+  podCIDR: string,
+  lost: string,
+  keeper: string,
+): Promise<void> {
+  const node = await client.get<Node>(NODES, '', name);
+  if (node.spec?.podCIDR !== lost) return;
+  const spec = { ...node.spec, podCIDR, podCIDRs: [podCIDR] };
+  const stored = await client.update<Node>(NODES, { ...node, spec }, { reallocate: true });
+  log.warn('took back a pod CIDR that two nodes held', { node: name, podCIDR: lost, keeper });
+  events?.event(
+    stored,
+    'Warning',
+    'Reallocated',
+    `podCIDR ${lost} had been given to node ${keeper} too while the cluster was split; now ${podCIDR}: ` +
+      'pods that run here keep addresses of the old one until they are replaced',
+  );
 }
