@@ -38,6 +38,12 @@ const COMMANDS: readonly Entry[] = [
   { name: 'apply', summary: 'Create or change objects from manifests', load: () => import('./commands/apply.js') },
   { name: 'get', summary: 'Show objects', load: () => import('./commands/get.js') },
   { name: 'describe', summary: 'Show one or more objects in detail', load: () => import('./commands/describe.js') },
+  {
+    name: 'history',
+    summary: 'Show who changed which fields of an object',
+    load: () => import('./commands/history.js'),
+  },
+  { name: 'diff', summary: 'Show what changed of an object since then', load: () => import('./commands/diff.js') },
   { name: 'logs', summary: 'Print the logs of a container', load: () => import('./commands/logs.js') },
   { name: 'delete', summary: 'Delete objects', load: () => import('./commands/delete.js') },
   { name: 'version', summary: 'Print the versions of client and server', load: () => import('./commands/version.js') },

@@ -11,6 +11,7 @@ import {
   type StoreEvent,
   type StoreWatcher,
 } from './object-store.js';
+import type { ObjectHistory } from './object-history.js';
 import type { ObjectRecord } from './record.js';
 
 export interface TableLimits {
@@ -72,7 +73,11 @@ export class ObjectTable {
   private oldestRevision: Revision = 0;
   private appliedRevision: Revision = 0;
 
-  constructor(private readonly limits: TableLimits) {}
+  constructor(
+    private readonly limits: TableLimits,
+    /** Told of every change that is remembered: of what may be forgotten at once there is no history. */
+    private readonly changes?: ObjectHistory,
+  ) {}
 
   get revision(): Revision {
     return this.appliedRevision;
@@ -131,10 +136,11 @@ export class ObjectTable {
   ): void {
     const events: StoreEvent[] = [];
     for (const { record, keepTombstone } of changes) {
-      const previous = this.records.get(record.key)?.value;
+      const before = this.records.get(record.key);
       this.place(record);
       if (!record.value && !keepTombstone) this.records.delete(record.key);
-      const event = eventOf(record, previous);
+      if (keepTombstone) this.changes?.add(before, record);
+      const event = eventOf(record, before?.value);
       if (event) events.push(event);
     }
     this.appliedRevision = revision;
@@ -145,7 +151,10 @@ export class ObjectTable {
 
   /** Replaces the state after a lost history line: all watches end, none can resume before `revision`. */
   reset(records: readonly ObjectRecord[], revision: Revision): void {
-    for (const record of records) this.place(record);
+    for (const record of records) {
+      this.place(record);
+      this.changes?.forget(record.key);
+    }
     this.loaded(revision);
     this.endWatches();
   }

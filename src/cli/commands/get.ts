@@ -11,8 +11,9 @@ import { describeFailure, SilentExit, UsageError } from '../failure.js';
 import { columns } from '../printers/columns.js';
 import { jsonText, yamlText } from '../printers/documents.js';
 import { TABLE_ACCEPT, tableRows, type ServerTable, type TableStyle } from '../printers/table.js';
+import { askPast } from '../past.js';
 import { ServedResources, type ServedResource } from '../resources.js';
-import { parseTargets, resolveTargets, singularOf, type Target } from '../targets.js';
+import { parseTargets, resolveTargets, singularOf, type Target, type TargetWords } from '../targets.js';
 
 export interface GetFlags extends ConnectionFlags {
   readonly namespace?: string;
@@ -26,6 +27,7 @@ export interface GetFlags extends ConnectionFlags {
   readonly showLabels?: true;
   readonly showManagedFields?: true;
   readonly ignoreNotFound?: true;
+  readonly at?: string;
 }
 
 const FORMATS = ['json', 'name', 'wide', 'yaml'];
@@ -45,6 +47,7 @@ export function configure(command: Command, context: CliContext): void {
     .option('--no-headers', 'Without the header line')
     .option('--show-labels', 'With a column of labels')
     .option('--show-managed-fields', 'With metadata.managedFields in yaml and json')
+    .option('--at <moment>', 'As they were at a revision or a time such as 2026-01-31T12:00:00Z; in yaml, or json')
     .option('--ignore-not-found', 'Objects that do not exist are no failure')
     .action((args: string[], flags: GetFlags) => get(args, flags, context));
 }
@@ -64,6 +67,7 @@ async function get(args: readonly string[], flags: GetFlags, context: CliContext
     );
   }
   const words = parseTargets(args);
+  if (flags.at !== undefined) checkPast(words, flags);
   const connected = await connect(flags, context);
   const { client } = connected;
   const served = await ServedResources.discover(client.connection);
@@ -74,8 +78,14 @@ async function get(args: readonly string[], flags: GetFlags, context: CliContext
   const namespace = flags.allNamespaces ? '' : (flags.namespace ?? connected.namespace);
   const query = { client, namespace, flags };
   if (flags.watch || flags.watchOnly) await watch(targets, query, context);
+  else if (flags.at !== undefined) await printObjects(targets, query, output ?? 'yaml', context);
   else if (output === undefined || output === 'wide') await printTables(targets, query, context);
   else await printObjects(targets, query, output, context);
+}
+
+function checkPast({ groups }: TargetWords, { watch, watchOnly, output }: GetFlags): void {
+  if (watch || watchOnly || output === 'wide') throw new UsageError('--at goes with neither --watch nor -o wide');
+  if (groups.some(({ names }) => names.length === 0)) throw new UsageError('--at needs the names of objects');
 }
 
 const selectors = ({ selector, fieldSelector }: GetFlags) => ({ labelSelector: selector, fieldSelector });
@@ -159,7 +169,11 @@ async function printObjects(
   for (const target of targets) {
     const { resource } = target;
     if (target.names.length > 0) {
-      const found = await forEachName(target, flags, context, (name) => client.get(resource, namespace, name));
+      const found = await forEachName(target, flags, context, (name) =>
+        flags.at === undefined
+          ? client.get(resource, namespace, name)
+          : askPast<KubeObject>(client, resource, namespace, name, { at: flags.at }),
+      );
       failed ||= found.failed;
       objects.push(...found.results.map((object) => ({ object, resource })));
     } else {

@@ -7,6 +7,7 @@ import { errorText, type Logger } from '../../base/log.js';
 import { frameEnd, type Entry, type Frame, type LoggedReply, type Position } from '../log-entry.js';
 import { parseKey, type Revision } from '../object-store.js';
 import type { KubeObject } from '../../api/object.js';
+import { ObjectHistory, type HistoryLimits } from '../object-history.js';
 import { ObjectTable, withRevision } from '../object-table.js';
 import { freezeObject } from '../frozen-object.js';
 import { afterDelete, afterPut, decodeRecord, type ObjectRecord } from '../record.js';
@@ -29,6 +30,8 @@ export interface StateLimits {
   /** How long changed records wait before they are written, in milliseconds. */
   readonly flushDelayMs: number;
 }
+  /** Changes of objects kept to be shown; `HISTORY_LIMITS` unless told. */
+  readonly objectHistory?: HistoryLimits;
 
 /** Records as of the end of the log. */
 export interface RecordsView {
@@ -49,6 +52,7 @@ export class ReplicaState {
   readonly log = new FrameLog();
   readonly table: ObjectTable;
   private readonly replies = new Map<string, LoggedReply>();
+  readonly history: ObjectHistory;
   /** Objects of frames that this peer made itself, so that they need not be parsed again. */
   private readonly own = new Map<Revision, KubeObject>();
   private dirty = new Map<string, ObjectRecord | undefined>();
@@ -69,7 +73,8 @@ export class ReplicaState {
     },
     private readonly limits: StateLimits,
   ) {
-    this.table = new ObjectTable({ historyEvents: limits.historyEvents });
+    this.history = new ObjectHistory(limits.objectHistory);
+    this.table = new ObjectTable({ historyEvents: limits.historyEvents }, this.history);
   }
 
   /** Committed and visible up to here. */

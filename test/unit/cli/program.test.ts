@@ -33,6 +33,8 @@ Commands:
   apply           Create or change objects from manifests
   get             Show objects
   describe        Show one or more objects in detail
+  history         Show who changed which fields of an object
+  diff            Show what changed of an object since then
   logs            Print the logs of a container
   delete          Delete objects
   version         Print the versions of client and server

@@ -75,7 +75,12 @@ export interface ApiServerDeps {
 export interface PathExtension {
   /** Answers before anybody is authenticated: false when the path is not one of those. */
   handleOpen(request: IncomingMessage, response: ServerResponse, url: URL): Promise<boolean>;
-  /** Answers for a user who may use the path (`authorize` on non-resource paths): false when the path is unknown. */
+  /** The object that a request is about: who may do that with it may make the request. */
+  standsFor?(method: string, url: URL): { readonly path: ResourcePath; readonly verb: ApiVerb } | undefined;
+  /**
+   * Answers for a user who may use the path (`authorize` on non-resource paths, or on what the request stands for): false when
+   * the path is unknown.
+   */
   handle(request: IncomingMessage, response: ServerResponse, url: URL): Promise<boolean>;
 }
 
@@ -346,7 +351,7 @@ export class ApiServer implements Service {
     const path = parseResourcePath(url.pathname);
     const verb = path && verbOf(method, path, url.searchParams);
     const target = path && verb ? { path, verb } : undefined;
-    const { audit, authorizer } = this.deps;
+    const { audit, authorizer, extension } = this.deps;
     let requester;
     try {
       requester = await this.authenticate(request);
@@ -356,7 +361,8 @@ export class ApiServer implements Service {
     }
     if (path && !verb) throw methodNotAllowed();
     const user = actingUser(request, requester, authorizer);
-    const attributes = attributesOf(user, target, url, method);
+    const meant = path ? target : extension?.standsFor?.(method, url);
+    const attributes = attributesOf(user, meant, url, method);
     const decision = authorizer.authorize(attributes);
     audit?.follow({
       request,
