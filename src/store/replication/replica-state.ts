@@ -29,9 +29,9 @@ export interface StateLimits {
   readonly tombstoneRetentionMs: number;
   /** How long changed records wait before they are written, in milliseconds. */
   readonly flushDelayMs: number;
-}
   /** Changes of objects kept to be shown; `HISTORY_LIMITS` unless told. */
   readonly objectHistory?: HistoryLimits;
+}
 
 /** Records as of the end of the log. */
 export interface RecordsView {
@@ -51,8 +51,8 @@ interface Waiter {
 export class ReplicaState {
   readonly log = new FrameLog();
   readonly table: ObjectTable;
-  private readonly replies = new Map<string, LoggedReply>();
   readonly history: ObjectHistory;
+  private readonly replies = new Map<string, LoggedReply>();
   /** Objects of frames that this peer made itself, so that they need not be parsed again. */
   private readonly own = new Map<Revision, KubeObject>();
   private dirty = new Map<string, ObjectRecord | undefined>();
