@@ -89,7 +89,7 @@ async function startWatchers(context: Context, port: number, tls: Credentials): 
 
 async function run(context: Context): Promise<Figure[]> {
   const { apiPort, pid, tls } = await startAgent(context);
-  const agent = new HttpsAgent({ ...tls, keepAlive: true, maxSockets: 8 });
+  const agent = new HttpsAgent({ ...tls, keepAlive: true, maxSockets: 64 });
   context.defer(async () => Promise.resolve(agent.destroy()));
   while ((await ask(apiPort, agent, 'POST', PATH, configMap(0, '')).catch(() => 0)) !== 201) await sleep(100);
   for (let i = 1; i < OBJECTS; i++) await ask(apiPort, agent, 'POST', PATH, configMap(i, ''));
