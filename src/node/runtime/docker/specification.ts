@@ -114,15 +114,14 @@ function capability(name: string): string {
   return name.toUpperCase().replace(/^CAP_/, '');
 }
 
-const PROPAGATION = { private: 'rprivate', rslave: 'rslave', rshared: 'rshared' } as const;
-
 function mounts(wanted: readonly Mount[], resolvConfPath: string | undefined): object[] {
   const all = wanted.map((mount) => ({
     Type: 'bind',
     Source: mount.hostPath,
     Target: mount.containerPath,
     ReadOnly: mount.readOnly,
-    BindOptions: { Propagation: PROPAGATION[mount.propagation] },
+    // Private is Docker's own choice, except for what its data lie in (such as `/`), where it refuses the word.
+    ...(mount.propagation === 'private' ? {} : { BindOptions: { Propagation: mount.propagation } }),
   }));
   if (resolvConfPath !== undefined && !wanted.some((mount) => mount.containerPath === '/etc/resolv.conf')) {
     const Target = '/etc/resolv.conf';
@@ -131,7 +130,6 @@ function mounts(wanted: readonly Mount[], resolvConfPath: string | undefined): o
       Source: resolvConfPath,
       Target,
       ReadOnly: false,
-      BindOptions: { Propagation: 'rprivate' },
     });
   }
   return all;
