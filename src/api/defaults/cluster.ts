@@ -5,7 +5,7 @@ import type {
   ValidatingAdmissionPolicyBinding,
   ValidatingWebhookConfiguration,
 } from '../types/admissionregistration-v1.js';
-import type { CustomResourceDefinition } from '../types/apiextensions-v1.js';
+import type { CustomResourceDefinition, CustomResourceDefinitionNames } from '../types/apiextensions-v1.js';
 import type { APIService } from '../types/apiregistration-v1.js';
 import type { HorizontalPodAutoscaler as HpaV1 } from '../types/autoscaling-v1.js';
 import type { HorizontalPodAutoscaler } from '../types/autoscaling-v2.js';
@@ -192,12 +192,14 @@ export function defaultApiService({ spec }: APIService): void {
   if (spec?.service !== undefined) spec.service.port ??= 443;
 }
 
-export function defaultCustomResourceDefinition(definition: CustomResourceDefinition): void {
-  const { spec } = definition;
-  if (spec === undefined) return;
-  if (spec.names !== undefined) {
-    spec.names.singular ??= spec.names.kind.toLowerCase();
-    spec.names.listKind ??= `${spec.names.kind}List`;
+/** What must be given and is not counts as empty, so that validation and all that comes after it finds it there. */
+export function defaultCustomResourceDefinition(definition: Partial<CustomResourceDefinition>): void {
+  const spec: Partial<CustomResourceDefinition['spec']> = (definition.spec ??= {} as CustomResourceDefinition['spec']);
+  spec.versions ??= [];
+  const names: Partial<CustomResourceDefinitionNames> = (spec.names ??= { plural: '', kind: '' });
+  if (names.kind) {
+    names.singular ??= names.kind.toLowerCase();
+    names.listKind ??= `${names.kind}List`;
   }
   const conversion = (spec.conversion ??= { strategy: 'None' });
   if (conversion.webhook?.clientConfig?.service !== undefined) conversion.webhook.clientConfig.service.port ??= 443;

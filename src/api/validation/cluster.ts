@@ -28,7 +28,7 @@ export function validateConfigMap(errors: FieldErrors, map: DeepReadonly<ConfigM
     errors.check(`binaryData[${key}]`, key, configMapKey);
     bytes += decodedBytes(value);
   }
-  if (bytes > MAX_DATA_BYTES) errors.tooLong('', MAX_DATA_BYTES);
+  if (bytes > MAX_DATA_BYTES) errors.tooLong('[]', MAX_DATA_BYTES);
 }
 
 function validateImmutable(

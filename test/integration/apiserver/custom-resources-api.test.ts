@@ -197,6 +197,21 @@ describe('custom resources over HTTP', function () {
     assert.ok((await ask('GET', '/openapi/v2')).body.definitions[name('v3')]);
   });
 
+  it('says what a definition lacks, however little there is of it', async () => {
+    for (const spec of [undefined, null, {}, { names: {} }, { names: null, versions: null }]) {
+      const { code, body } = await ask('POST', CRDS, { metadata: { name: 'x' }, spec });
+      assert.equal(code, 422, JSON.stringify(body));
+      assert.match(body.message, /spec.group: Required value, spec.scope: Required value, .*spec.names.kind: Required/);
+    }
+    const merge = { 'content-type': 'application/merge-patch+json' };
+    const { crd } = await define([version('v1', OPEN)]);
+    const { body } = await ask('GET', crd);
+    const { spec: _, ...bare } = body;
+    assert.equal((await ask('PUT', crd, bare)).code, 422);
+    assert.equal((await ask('PATCH', crd, { spec: null }, merge)).code, 422);
+    assert.equal((await ask('PATCH', crd, { spec: { names: null } }, merge)).code, 422);
+  });
+
   it('keeps the status of definitions writable by others', async () => {
     const { crd } = await define([version('v1', OPEN)]);
     const condition = { type: 'StatusUpdate', status: 'True', reason: 'E2E', message: 'Set from e2e test' };
