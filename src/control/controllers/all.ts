@@ -13,10 +13,12 @@ import { clusterRoleAggregationController } from './clusterroleaggregation/contr
 import { certificateApproverController, type CertificateApproverOptions } from './certificates/approver.js';
 import { certificateCleanerController, type CertificateCleanerOptions } from './certificates/cleaner.js';
 import { certificateSignerController, type CertificateSignerOptions } from './certificates/signer.js';
+import { cronJobController, type CronJobOptions } from './cronjob/controller.js';
 import {
   customResourceCleanupController,
   type CustomResourceCleanupOptions,
 } from './customresourcecleanup/controller.js';
+import { daemonSetController, type DaemonSetOptions } from './daemonset/controller.js';
 import { deploymentController, type DeploymentOptions } from './deployment/controller.js';
 import { eventRecorders, type ControllerEnvironment, type SharedDeps } from './deps.js';
 import { disruptionController, staleDisruptionController } from './disruption/controller.js';
@@ -27,6 +29,8 @@ import { eventTtlController, type EventTtlOptions } from './eventttl/controller.
 import { flowControlController } from './flowcontrol/controller.js';
 import { garbageCollector } from './garbagecollector/controller.js';
 import { InformerSet } from './informer-set.js';
+import { jobController, type JobOptions } from './job/controller.js';
+import { orphanedJobPodsController } from './job/orphan-pods.js';
 import { namespaceController } from './namespace/controller.js';
 import { nodeLifecycleController, type NodeLifecycleOptions } from './nodelifecycle/controller.js';
 import type { NodeLiveness } from './nodelifecycle/liveness.js';
@@ -37,6 +41,8 @@ import { resourceQuotaController } from './resourcequota/controller.js';
 import { serviceAllocationController } from './serviceallocation/controller.js';
 import { serviceAccountController, type ServiceAccountOptions } from './serviceaccount/controller.js';
 import { serviceAccountTokensController, type ServiceAccountTokensOptions } from './serviceaccounttokens/controller.js';
+import { ttlAfterFinishedController } from './ttlafterfinished/controller.js';
+import { statefulSetController, type StatefulSetOptions } from './statefulset/controller.js';
 import { validatingAdmissionPolicyStatusController } from './validatingadmissionpolicystatus/controller.js';
 import { claimProtectionController, volumeProtectionController } from './volumeprotection/controller.js';
 
@@ -63,6 +69,10 @@ export interface ControllersOptions
   readonly kinds?: KindLookup;
   readonly replicaSet?: ReplicaSetOptions;
   readonly deployment?: DeploymentOptions;
+  readonly job?: JobOptions;
+  readonly cronJob?: CronJobOptions;
+  readonly statefulSet?: StatefulSetOptions;
+  readonly daemonSet?: DaemonSetOptions;
   readonly endpoints?: EndpointsOptions;
   readonly endpointSlice?: EndpointSliceOptions;
   readonly nodeLifecycle?: NodeLifecycleOptions;
@@ -117,6 +127,12 @@ function assemble(environment: ControllerEnvironment, options: ControllersOption
     replicaSetController(deps, options.replicaSet),
     replicationController(deps, options.replicaSet),
     deploymentController(deps, options.deployment),
+    jobController(deps, options.job),
+    orphanedJobPodsController(deps),
+    cronJobController(deps, options.cronJob),
+    ttlAfterFinishedController(deps),
+    statefulSetController(deps, options.statefulSet),
+    daemonSetController(deps, options.daemonSet),
     disruptionController(deps),
     staleDisruptionController(deps),
     endpointsController(deps, options.endpoints),

@@ -18,6 +18,8 @@ export interface ClaimOptions<T extends KubeObject> {
   selects(candidate: T): boolean;
   /** Whether an orphan may be adopted; finished pods are not. */
   adoptable(candidate: T): boolean;
+  /** Put on what is adopted, and taken off what is released. */
+  readonly finalizer?: string;
 }
 
 /** A controlling owner reference to `owner`. */
@@ -68,7 +70,10 @@ async function isStillThere<T extends KubeObject>({ client, ownerResource, owner
 
 async function adopt<T extends KubeObject>(options: ClaimOptions<T>, candidate: T): Promise<T | undefined> {
   const owners = candidate.metadata.ownerReferences ?? [];
-  return patchOwners(options, candidate, [...owners, controllerRef(options.ownerResource, options.owner)]);
+  const { finalizer, ownerResource, owner } = options;
+  const present = candidate.metadata.finalizers ?? [];
+  const finalizers = finalizer === undefined || present.includes(finalizer) ? undefined : [...present, finalizer];
+  return patchOwners(options, candidate, [...owners, controllerRef(ownerResource, owner)], finalizers);
 }
 
 async function release<T extends KubeObject>(options: ClaimOptions<T>, candidate: T): Promise<void> {
@@ -77,6 +82,9 @@ async function release<T extends KubeObject>(options: ClaimOptions<T>, candidate
     options,
     candidate,
     owners.filter(({ uid }) => uid !== options.owner.metadata.uid),
+    options.finalizer === undefined
+      ? undefined
+      : (candidate.metadata.finalizers ?? []).filter((finalizer) => finalizer !== options.finalizer),
   );
 }
 
@@ -84,6 +92,7 @@ async function patchOwners<T extends KubeObject>(
   { client, resource }: ClaimOptions<T>,
   { metadata }: T,
   ownerReferences: readonly OwnerReference[],
+  finalizers: readonly string[] | undefined,
 ): Promise<T | undefined> {
   try {
     return await client.patch<T>(resource, metadata.namespace ?? '', metadata.name ?? '', 'merge', {
@@ -91,6 +100,7 @@ async function patchOwners<T extends KubeObject>(
         uid: metadata.uid,
         resourceVersion: metadata.resourceVersion,
         ownerReferences: ownerReferences.length > 0 ? ownerReferences : null,
+        ...(finalizers ? { finalizers: finalizers.length > 0 ? finalizers : null } : {}),
       },
     });
   } catch (error) {

@@ -17,6 +17,8 @@ export const BY_NAMESPACE = 'namespace';
 export const BY_CONTROLLER = 'controller';
 /** Index: objects by the uid of each of their owners. */
 export const BY_OWNER = 'owner';
+/** Index: objects without a controlling owner, by namespace. */
+export const ORPHANS = 'orphans';
 /** Index, pods only: by `spec.nodeName`. */
 export const BY_NODE = 'node';
 
@@ -40,6 +42,7 @@ export class InformerSet implements Service {
           const uid = controllerOf(object)?.uid;
           return uid === undefined ? [] : [uid];
         },
+        [ORPHANS]: (object) => (object.metadata.namespace && !controllerOf(object) ? [object.metadata.namespace] : []),
         [BY_OWNER]: ({ metadata }) => (metadata.ownerReferences ?? []).map((owner) => owner.uid),
         ...(resource.kind === 'Pod' ? { [BY_NODE]: nodeOf } : {}),
       },
