@@ -1,18 +1,20 @@
 /**
  * Follows resources of this peer's store: all present objects at first, then every change as it is applied, synchronously and in
  * revision order. When the history is replaced (a merge, a catch-up from a snapshot) it begins again with all objects, so
- * that an index fed by it can never keep what is gone.
+ * that an index fed by it can never keep what is gone. An object that an index cannot take is logged and left out: it must not
+ * stop the store from applying, nor keep the others out.
  */
 import type { Service } from '../base/lifecycle.js';
+import { errorText, type Logger } from '../base/log.js';
 import type { KubeObject } from '../api/object.js';
-import type { ObjectReader, StoreEvent } from './object-store.js';
+import { keyString, type ObjectReader, type StoreEvent } from './object-store.js';
 
 export interface FollowedResource {
   readonly group: string;
   readonly resource: string;
-  /** The complete state; what was known before is void. Must not throw. */
+  /** The complete state; what was known before is void. */
   reset(objects: readonly KubeObject[]): void;
-  /** One change after that. Must not throw. */
+  /** One change after that. */
   changed(event: StoreEvent): void;
 }
 
@@ -24,6 +26,7 @@ export class StoreFollower implements Service {
     readonly name: string,
     private readonly store: ObjectReader,
     private readonly resources: readonly FollowedResource[],
+    private readonly log: Logger,
   ) {}
 
   start(): Promise<void> {
@@ -41,14 +44,41 @@ export class StoreFollower implements Service {
   private follow(followed: FollowedResource): void {
     if (this.stopped) return;
     const { group, resource } = followed;
-    followed.reset(this.store.list(group, resource));
+    this.reset(followed, this.store.list(group, resource));
     const cancel = this.store.watch(group, resource, undefined, this.store.revision, {
       onEvents: (events) => {
-        for (const event of events) followed.changed(event);
+        for (const event of events) this.change(followed, event);
       },
       // The store is in the middle of replacing its history.
       onEnd: () => queueMicrotask(() => this.follow(followed)),
     });
     this.cancels.set(followed, cancel);
+  }
+  private reset(followed: FollowedResource, objects: readonly KubeObject[]): void {
+    try {
+      followed.reset(objects);
+    } catch {
+      // All but those that cannot be taken.
+      const { group, resource } = followed;
+      followed.reset([]);
+      for (const object of objects) {
+        const { namespace = '', name = '', resourceVersion } = object.metadata;
+        const key = { group, resource, namespace, name };
+        const revision = Number(resourceVersion);
+        this.change(followed, { type: 'ADDED', key, object, previous: undefined, revision });
+      }
+    }
+  }
+
+  private change(followed: FollowedResource, event: StoreEvent): void {
+    try {
+      followed.changed(event);
+    } catch (error) {
+      this.log.error('an object cannot be followed', {
+        follower: this.name,
+        key: keyString(event.key),
+        error: errorText(error),
+      });
+    }
   }
 }

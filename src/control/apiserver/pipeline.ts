@@ -147,7 +147,11 @@ export function createApiPipeline(deps: ApiPipelineDeps, options: ApiPipelineOpt
     },
     followers: new ServiceGroup(
       'apiserver-followers',
-      [createKindFollower(store, registry), new StoreFollower('apiserver-indexes', store, indexes), webhooks.client],
+      [
+        createKindFollower(store, registry, log),
+        new StoreFollower('apiserver-indexes', store, indexes, log),
+        webhooks.client,
+      ],
       log,
     ),
     admitting: (view) => webhooks.stage.wrap(view),

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { systemClock } from '../../../src/base/clock.js';
+import { silentLogger } from '../../../src/base/log.js';
 import { systemRandom } from '../../../src/base/random.js';
 import { NAMESPACES } from '../../../src/api/resource.js';
 import { DEFINITIONS } from '../../../src/api/customresources/status.js';
@@ -84,7 +85,7 @@ describe('conversion webhooks', () => {
     const { chain } = createDefaultAdmission({ random: systemRandom });
     const executor = createWriteExecutor({ registry, random: systemRandom, admission: chain });
     const store = new MemoryStore({ clock: systemClock, executor });
-    await createKindFollower(store, registry).start();
+    await createKindFollower(store, registry, silentLogger).start();
     const conversions = new WebhookConversions({ webhooks, random: systemRandom });
     const reads = new ObjectReads({ store, clock: systemClock, conversions });
     client = new InProcessClient({ store, reads, random: systemRandom });

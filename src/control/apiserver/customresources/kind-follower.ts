@@ -2,6 +2,7 @@
  * Keeps the registry in step with the CustomResourceDefinitions applied on this peer, synchronously: when a write of a
  * definition is visible here, so is its kind. Begins anew after a restart, a catch-up or a merge.
  */
+import type { Logger } from '../../../base/log.js';
 import { kindsOf } from '../../../api/customresources/kinds.js';
 import { asDefinition, DEFINITIONS } from '../../../api/customresources/status.js';
 import type { KubeObject } from '../../../api/object.js';
@@ -46,5 +47,5 @@ class RegisteredKinds {
 }
 
 /** To be started before the API is served. */
-export const createKindFollower = (store: ObjectReader, registry: KindRegistry): StoreFollower =>
-  new StoreFollower('custom-resource-kinds', store, [new RegisteredKinds(registry)]);
+export const createKindFollower = (store: ObjectReader, registry: KindRegistry, log: Logger): StoreFollower =>
+  new StoreFollower('custom-resource-kinds', store, [new RegisteredKinds(registry)], log);

@@ -2,8 +2,7 @@
  * A watch on one resource: history first, then changes as they are applied, filtered by a selection. Delivers
  * synchronously to its sink; who writes to a slow reader bounds what waits.
  */
-import { expired, internalError } from '../../../api/errors.js';
-import type { ApiError } from '../../../api/errors.js';
+import { ApiError, expired, internalError } from '../../../api/errors.js';
 import type { RemoteConversion, StorageView } from '../../../api/conversion/conversion.js';
 import type { KubeObject } from '../../../api/object.js';
 import type { ResourceRef } from '../../../api/resource.js';
@@ -74,8 +73,13 @@ export function watchObjects(
   try {
     const stop = store.watch(group, resource, selection.namespace, start, {
       onEvents(events) {
-        if (remote) remote.events(events);
-        else for (const event of events) deliver(view === undefined ? event : viewedEvent(event, view));
+        try {
+          if (remote) remote.events(events);
+          else for (const event of events) deliver(view === undefined ? event : viewedEvent(event, view));
+        } catch (error) {
+          // The store is applying: what cannot be shown ends this watch and nothing else.
+          sink.failed(error instanceof ApiError ? error : internalError(error));
+        }
       },
       onEnd: () => {
         remote?.end();

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { systemClock } from '../../../../src/base/clock.js';
+import { silentLogger } from '../../../../src/base/log.js';
 import type { KubeObject } from '../../../../src/api/object.js';
 import { createClusterAuthorization } from '../../../../src/security/authz/cluster-authorizer.js';
 import { StoreFollower } from '../../../../src/store/follower.js';
@@ -22,7 +23,7 @@ describe('the authorization of a cluster', () => {
       },
     });
     const { authorizer, followed } = createClusterAuthorization(store);
-    const follower = new StoreFollower('authorization', store, followed);
+    const follower = new StoreFollower('authorization', store, followed, silentLogger);
     await follower.start();
     let id = 0;
     const write = (resource: string, name: string, rest?: object) =>
