@@ -61,6 +61,9 @@ const PATCH_KINDS: Readonly<Record<string, PatchKind>> = {
   'application/apply-patch+yaml': 'apply',
 };
 
+/** What upstream says of built-in kinds whose time is over. */
+const DEPRECATED: Readonly<Record<string, string>> = { ComponentStatus: 'v1 ComponentStatus is deprecated in v1.19+' };
+
 /** The whole body. Rejects with a 413 as soon as it is too large, and when the client goes away before its end. */
 export function readBody(request: IncomingMessage, limit: number): Promise<Buffer> {
   if (Number(request.headers['content-length'] ?? 0) > limit) return Promise.reject(tooLarge(limit));
@@ -143,7 +146,7 @@ export class ResourceHandler {
 
   async handle(call: ResourceRequest): Promise<void> {
     const { verb, path, info } = call;
-    const deprecation = info.rules?.deprecation;
+    const deprecation = info.rules?.deprecation ?? (info.group === '' ? DEPRECATED[info.kind] : undefined);
     if (deprecation !== undefined) call.response.setHeader('Warning', warningHeader(deprecation));
     if (!scopeFits(info, path, verb) && !(verb === 'create' && path.subresource !== '')) throw notFoundPath();
     switch (verb) {
