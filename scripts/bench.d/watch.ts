@@ -57,7 +57,10 @@ async function startAgent(context: Context) {
     if (child.exitCode === null && child.kill('SIGTERM')) await gone;
   });
   const kubeconfig = join(folder, 'admin.kubeconfig');
-  while (!existsSync(kubeconfig)) await sleep(50);
+  while (!existsSync(kubeconfig)) {
+    if (child.exitCode !== null) throw new Error(`the agent ended with ${child.exitCode}`);
+    await sleep(50);
+  }
   return { apiPort, pid: child.pid ?? 0, tls: await credentials(kubeconfig) };
 }
 
