@@ -2,7 +2,7 @@
  * The status of a CustomResourceDefinition: accepted names, conditions, stored versions. Worked out in the write itself, so that
  * a definition is established when its creation is answered. Names are accepted first come, first served within a group.
  */
-import { rfc3339 } from '../../base/clock.js';
+import { withCondition } from '../conditions.js';
 import type { KubeObject } from '../object.js';
 import type {
   CustomResourceDefinition,
@@ -140,17 +140,11 @@ export function withConditions(
   wanted: readonly Condition[],
   nowMs: number,
 ): CustomResourceDefinitionCondition[] {
-  const conditions = [...present];
-  for (const condition of wanted) {
-    const index = conditions.findIndex(({ type }) => type === condition.type);
-    const before = conditions[index];
-    const same = before?.status === condition.status ? before.lastTransitionTime : undefined;
-    const { type, status, reason = '', message = '' } = condition;
-    const next = { type, status, lastTransitionTime: same ?? rfc3339(nowMs), reason, message };
-    if (index < 0) conditions.push(next);
-    else conditions[index] = next;
-  }
-  return conditions;
+  return wanted.reduce<CustomResourceDefinitionCondition[]>(
+    (conditions, { type, status, reason = '', message = '' }) =>
+      withCondition(conditions, { type, status, reason, message }, nowMs),
+    [...present],
+  );
 }
 
 /** The definition with its status brought up to date against all definitions of the cluster. Pure. */

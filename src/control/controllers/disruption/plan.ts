@@ -1,5 +1,5 @@
 /** The status of a PodDisruptionBudget. Pure; after Kubernetes' documentation of `policy/v1`. */
-import { rfc3339 } from '../../../base/clock.js';
+import { withCondition } from '../../../api/conditions.js';
 import type { DeepReadonly } from '../../../api/object.js';
 import type { Pod } from '../../../api/types/core-v1.js';
 import type { IntOrString } from '../../../api/types/machinery.js';
@@ -128,15 +128,6 @@ export function failSafe(
     disruptionsAllowed: 0,
     conditions: withCondition(status?.conditions, condition, nowMs),
   };
-}
-
-/** The time of a condition is when its status last changed. */
-function withCondition(present: DeepReadonly<Condition[]> | undefined, next: NewCondition, nowMs: number): Condition[] {
-  const before = present?.find(({ type }) => type === next.type);
-  const lastTransitionTime = before && before.status === next.status ? before.lastTransitionTime : rfc3339(nowMs);
-  const condition: Condition = { ...next, lastTransitionTime };
-  if (!before) return [...(present ?? []), condition];
-  return (present ?? []).map((each) => (each.type === next.type ? condition : each));
 }
 
 /** Milliseconds until a pod that was to be disrupted and was not is told so; undefined when there is no such condition. */

@@ -4,8 +4,8 @@
  * "false"; the mandatory ones are always put right.
  */
 import { isDeepStrictEqual } from 'node:util';
-import { rfc3339 } from '../../../base/clock.js';
 import type { Service } from '../../../base/lifecycle.js';
+import { withCondition } from '../../../api/conditions.js';
 import { isAlreadyExists, isNotFound } from '../../../api/errors.js';
 import {
   AUTO_UPDATE,
@@ -95,12 +95,7 @@ export function flowControlController(deps: SharedDeps): Service {
       isDeepStrictEqual({ ...present, lastTransitionTime: undefined }, { ...wanted, lastTransitionTime: undefined })
     )
       return;
-    const lastTransitionTime =
-      present?.status === wanted.status && present?.lastTransitionTime
-        ? present.lastTransitionTime
-        : rfc3339(clock.nowMs());
-    const others = conditions.filter(({ type }) => type !== wanted.type);
-    const status = { conditions: [...others, { ...wanted, lastTransitionTime }] };
+    const status = { conditions: withCondition(conditions, wanted, clock.nowMs()) };
     try {
       await client.updateStatus<FlowSchema>(FLOWSCHEMAS, { ...flow, status });
     } catch (error) {

@@ -3,8 +3,8 @@
  * left. What has finalizers goes when its own controllers let it go; the namespace is looked at again until then.
  */
 import { isDeepStrictEqual } from 'node:util';
-import { rfc3339 } from '../../../base/clock.js';
 import { errorText } from '../../../base/log.js';
+import { withCondition } from '../../../api/conditions.js';
 import { isConflict, isNotFound } from '../../../api/errors.js';
 import type { KubeObject } from '../../../api/object.js';
 import { groupResourceOf, NAMESPACES, PODS, type ResourceRef } from '../../../api/resource.js';
@@ -144,9 +144,8 @@ function conditionsOf(
           : 'All content-preserving finalizers finished',
     },
   ];
-  return wanted.map((condition) => {
-    const before = status?.conditions?.find(({ type }) => type === condition.type);
-    const same = before?.status === condition.status && before.lastTransitionTime;
-    return { ...condition, lastTransitionTime: same || rfc3339(nowMs) };
-  });
+  return wanted.reduce(
+    (conditions, condition) => withCondition(conditions, condition, nowMs),
+    status?.conditions ?? [],
+  );
 }
