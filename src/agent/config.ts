@@ -66,9 +66,7 @@ export const agentConfigSchema = z.strictObject({
   logMegabytes: positive.default(64).describe('Log kept in memory and on disk for peers that catch up, in MiB'),
   tombstoneRetentionHours: positive
     .default(24)
-    .describe(
-      'How long deletions are remembered; a peer that was away longer must start empty, or it brings deleted objects back',
-    ),
+    .describe('How long deletions are remembered'),
   tolerationSeconds: integer
     .min(0)
     .default(5)

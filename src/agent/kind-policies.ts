@@ -5,6 +5,7 @@ import type { KindRegistry } from '../api/schema/registry.js';
 import { GENERIC_LAYOUT, layoutOf, type Layout, type SchemaNode } from '../store/crdt/shape.js';
 import type { KindPolicies, KindPolicy } from '../store/kind-policy.js';
 import { REGISTRY_OBJECT } from '../store/replication/peer-registry.js';
+import { WATERMARK_OBJECT } from '../store/replication/watermark.js';
 import { partitionOf } from './partitions.js';
 
 /** Made by one machine at a time: the later stamp wins each part. All other kinds merge field by field. */
@@ -18,6 +19,7 @@ const MACHINE_MADE = new Set([
   'discovery.k8s.io/endpointslices',
   'events.k8s.io/events',
   `${REGISTRY_OBJECT.group}/${REGISTRY_OBJECT.resource}`,
+  `${WATERMARK_OBJECT.group}/${WATERMARK_OBJECT.resource}`,
 ]);
 
 /** Nobody minds when a deleted one of these comes back for a while: no tombstones. */

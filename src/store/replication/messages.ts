@@ -1,6 +1,7 @@
 /** What replicas say to each other. Versioned by the first element of the packed array. */
 import { pack, unpack, type Epoch, type LoggedReply, type Position } from '../log-entry.js';
 import type { Revision, WriteReply } from '../object-store.js';
+import type { Stamp } from '../stamp.js';
 import type { RecordState } from './digest.js';
 import type { Component, PeerState, View } from './view.js';
 
@@ -68,6 +69,10 @@ export type SyncMessage =
       readonly replies: readonly LoggedReply[];
       /** Names of the nodes in the part of the cluster that the peer comes from. */
       readonly homes: readonly string[];
+      /** Until when the peer had everything in common with somebody who is in step with the sequencer. */
+      readonly common?: Stamp;
+      /** Keys and versions of what was deleted in the peer's part, which has forgotten that. */
+      readonly buried?: readonly (readonly [key: string, version: Stamp])[];
       readonly last: boolean;
     }
   | { readonly t: 'sync-more'; readonly session: number }

@@ -36,6 +36,7 @@ import {
   type PeerRegistry,
   type Standing,
 } from './peer-registry.js';
+import { watermark, WATERMARK_KEY, WATERMARK_OBJECT } from './watermark.js';
 import { assignRoles, quorum, type PeerState, type RoleHolder, type View } from './view.js';
 
 /** An answer, with the revision it rests on. `bodyOf`: the body is what that revision wrote. */
@@ -219,6 +220,15 @@ export class Reign {
     }
   }
 
+  private moveWatermark(): void {
+    const upTo = this.isPending(WATERMARK_KEY) ? undefined : this.context.state.nextWatermark;
+    if (!upTo) return;
+    const transaction = new Transaction(this.overlay, this.nextRevision, this.context.clock.nowMs());
+    transaction.put(WATERMARK_OBJECT, watermark(upTo));
+    this.enqueueWrites(transaction);
+    this.flush();
+  }
+
   /** Level-triggered: writes the next step of the registry, if there is one. */
   private tendRegistry(): void {
     if (!this.over && this.reignRevision > 0 && this.enqueueRegistry()) this.flush();
@@ -318,9 +328,10 @@ export class Reign {
     else this.feed(peer, after);
   }
 
-  /** Repairs what was lost with a connection. */
+  /** Repairs what was lost with a connection, and lets old deletions be forgotten. */
   tick(): void {
     const now = this.context.clock.monotonicMs();
+    this.moveWatermark();
     for (const [peer, progress] of this.progress) {
       if (now - progress.heardMs < this.context.options.probeMs) continue;
       progress.heardMs = now;

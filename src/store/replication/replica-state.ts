@@ -15,6 +15,10 @@ import { stampMs, type Stamp, type StampClock } from '../stamp.js';
 import type { KindPolicies } from '../kind-policy.js';
 import { FrameLog } from './frame-log.js';
 import type { ReplicaStorage } from './storage.js';
+import { stampAt, upToOf, WATERMARK_KEY } from './watermark.js';
+
+/** The mark moves by this share of the retention. */
+const WATERMARK_STEP = 1 / 16;
 
 export interface StateLimits {
   /** Events kept for watches to resume from. */
@@ -350,11 +354,27 @@ export class ReplicaState {
     }
   }
 
+  /** Up to where deletions may be forgotten now, when there are enough of them beyond the present mark. */
+  get nextWatermark(): Stamp | undefined {
+    const { tombstoneRetentionMs } = this.limits;
+    const horizon = this.deps.clock.nowMs() - tombstoneRetentionMs;
+    const [oldest] = this.tombstones.values();
+    // Not for each single one: some are forgotten a little later.
+    if (oldest === undefined || stampMs(oldest) > horizon - tombstoneRetentionMs * WATERMARK_STEP) return undefined;
+    const next = stampAt(horizon);
+    return next > this.collectedUpTo ? next : undefined;
+  }
+
+  /** Deletions with stamps up to here are forgotten. */
+  get collectedUpTo(): Stamp {
+    return upToOf(this.table.get(WATERMARK_KEY));
+  }
+
   private collectTombstones(dirty: Map<string, ObjectRecord | undefined>): void {
-    const horizon = this.deps.clock.nowMs() - this.limits.tombstoneRetentionMs;
+    const horizon = this.collectedUpTo;
     for (const [key, stamp] of this.tombstones) {
       // Insertion order is nearly stamp order: stop at the first young one.
-      if (stampMs(stamp) > horizon) break;
+      if (stamp > horizon) break;
       this.tombstones.delete(key);
       this.table.forget(key);
       dirty.set(key, undefined);

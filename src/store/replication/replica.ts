@@ -37,6 +37,7 @@ import { Requests } from './requests.js';
 import { readFrame, ReplicaStorage } from './storage.js';
 import { SyncClient } from './sync-client.js';
 import { SyncServer } from './sync-server.js';
+import { commonUntil } from './watermark.js';
 import {
   compareComponents,
   nextEpoch,
@@ -142,6 +143,10 @@ export class Replica implements Service, ObjectStore {
     this.syncClient = new SyncClient(
       this.context,
       () => this.formerVoters.flatMap((peer) => network.nameOf(peer) ?? []),
+      () => {
+        const voters = (this.currentView?.voters ?? []).filter((peer) => peer !== network.self);
+        return commonUntil(this.storage.current.contacts ?? {}, voters);
+      },
       (from, position) => this.onInstalled(from, position),
       (error) => this.fail(error),
     );
@@ -827,8 +832,18 @@ export class Replica implements Service, ObjectStore {
     if (peer !== this.context.self) this.context.send(peer, { t: 'state', state: this.peerState() });
   }
 
+  /** Who is in step with this peer has what it has. */
+  private noteContacts(): void {
+    const { view } = this;
+    const { self } = this.context;
+    if (!view?.voters.includes(self) || (this.mode !== 'leading' && !this.onLine)) return;
+    const others = view.voters.filter((peer) => peer !== self && this.context.alive().includes(peer));
+    if (others.length > 0) this.storage.noteContacts(others, this.context.stamps.next());
+  }
+
   private broadcastState(): void {
     this.statesSentMs = this.deps.clock.monotonicMs();
+    this.noteContacts();
     for (const peer of this.context.alive()) this.sendState(peer);
   }
 

@@ -6,6 +6,7 @@ import type { Disk, DiskOperation } from '../disk.js';
 import { DiskCorrupt } from '../disk.js';
 import { NO_EPOCH, samePosition, seal, START, unseal, type Epoch, type Frame, type Position } from '../log-entry.js';
 import { decodeRecord, encodeRecord, type ObjectRecord } from '../record.js';
+import type { Stamp } from '../stamp.js';
 import { FRAME_RANGE, type FrameLog } from './frame-log.js';
 
 const META = 'm/meta';
@@ -21,6 +22,8 @@ export interface StoredMeta {
   readonly applied: Position;
   /** Members of the last view: who to wait for after a restart. */
   readonly peers: readonly string[];
+  /** When this peer was last in step with each other one; absent in stores of earlier builds. */
+  readonly contacts?: Readonly<Record<string, Stamp>>;
 }
 
 export interface LoadedState {
@@ -99,6 +102,12 @@ export class ReplicaStorage {
 
   async setPeers(peers: readonly string[]): Promise<void> {
     await this.writeMeta({ peers }, [], true);
+  }
+
+  /** Written with whatever is written next: an older note only means that more is kept in a merge. */
+  noteContacts(peers: readonly string[], stamp: Stamp): void {
+    const contacts = { ...this.meta.contacts, ...Object.fromEntries(peers.map((peer) => [peer, stamp])) };
+    this.meta = { ...this.meta, contacts };
   }
 
   /** Durable when it resolves (with `fsync`). */

@@ -1,10 +1,13 @@
 /** The peer's side of a synchronisation; see `sync-server.ts` for the conversation. */
 import type { LoggedReply, Position } from '../log-entry.js';
 import { decodeRecord, encodeRecord, type ObjectRecord } from '../record.js';
+import { parseKey } from '../object-store.js';
+import type { Stamp } from '../stamp.js';
 import type { ReplicaContext } from './context.js';
 import { digestBuckets, statesIn, type RecordState } from './digest.js';
 import type { SyncMessage } from './messages.js';
 import type { RecordsView } from './replica-state.js';
+import { wasForgotten } from './watermark.js';
 
 /** Answers handed over, so that a retry of a request that only this side saw is not executed again. */
 const REPLIES_OFFERED = 1_000;
@@ -13,6 +16,7 @@ export class SyncClient {
   private session = 0;
   private view: RecordsView | undefined;
   private replies: LoggedReply[] = [];
+  private buried: (readonly [string, Stamp])[] = [];
   private offers: { records: Uint8Array[]; wants: string[] }[] = [];
   private received: { records: ObjectRecord[]; absent: string[] } = { records: [], absent: [] };
 
@@ -20,6 +24,8 @@ export class SyncClient {
     private readonly context: ReplicaContext,
     /** Names of the nodes in the part of the cluster that this peer comes from. */
     private readonly homes: () => readonly string[],
+    /** Until when this peer had everything in common with somebody who is in step with the sequencer. */
+    private readonly common: () => Stamp,
     /** The state is now that of the sequencer's line at this position, durably. */
     private readonly onInstalled: (from: string, position: Position) => void,
     private readonly onFailure: (error: unknown) => void,
@@ -29,6 +35,7 @@ export class SyncClient {
   cancel(): void {
     this.session = 0;
     this.view = undefined;
+    this.buried = [];
     this.offers = [];
     this.received = { records: [], absent: [] };
   }
@@ -74,6 +81,7 @@ export class SyncClient {
       const mine = view.record(key);
       return mine?.version !== version || mine.revision !== revision;
     };
+    this.buried = this.forgotten(entries);
     const wants = entries.filter(isOther).map(([key]) => key);
     const offers: { records: Uint8Array[]; wants: string[] }[] = [{ records: [], wants }];
     let bytes = 0;
@@ -90,6 +98,18 @@ export class SyncClient {
     return offers;
   }
 
+  private forgotten(entries: readonly RecordState[]): (readonly [string, Stamp])[] {
+    const { state, policies } = this.context;
+    const common = this.common();
+    return entries.flatMap(([key, text]) => {
+      const version = text as Stamp;
+      if (this.view?.record(key)) return [];
+      const { group, resource } = parseKey(key);
+      const { tombstones } = policies.policyOf(group, resource);
+      return wasForgotten(version, common, state.collectedUpTo, tombstones) ? [[key, version] as const] : [];
+    });
+  }
+
   private sendOffer(to: string): void {
     const offer = this.offers.shift();
     if (!offer) return;
@@ -97,7 +117,16 @@ export class SyncClient {
     if (last)
       this.replies = this.context.state.recentReplies(REPLIES_OFFERED).map((reply) => this.selfContained(reply));
     const replies = last ? this.replies : [];
-    this.context.send(to, { t: 'sync-offer', session: this.session, ...offer, replies, homes: this.homes(), last });
+    this.context.send(to, {
+      t: 'sync-offer',
+      session: this.session,
+      ...offer,
+      replies,
+      homes: this.homes(),
+      common: this.common(),
+      buried: last ? this.buried : [],
+      last,
+    });
   }
 
   /** Our revisions mean nothing on the other line: the body goes along. */

@@ -19,12 +19,14 @@ import { mergeRecords } from '../crdt/merge.js';
 import type { LoggedReply, Position } from '../log-entry.js';
 import { keyString, parseKey } from '../object-store.js';
 import type { KindPolicy } from '../kind-policy.js';
-import { decodeRecord, encodeRecord, type ObjectRecord } from '../record.js';
+import { afterDelete, decodeRecord, encodeRecord, type ObjectRecord } from '../record.js';
+import { NO_STAMP, type Stamp } from '../stamp.js';
 import type { ReplicaContext } from './context.js';
 import { differingBuckets, digestBuckets, statesIn } from './digest.js';
 import type { SyncMessage } from './messages.js';
 import { compareLines, REGISTRY_KEY, registryOf } from './peer-registry.js';
 import type { Reign } from './reign.js';
+import { wasForgotten } from './watermark.js';
 
 /** Records merged in one go. */
 const MERGE_SLICE = 16;
@@ -36,6 +38,11 @@ interface Session {
   comparedAt: Position | undefined;
   readonly keys: Set<string>;
   readonly offered: ObjectRecord[];
+  /** Until when the peer had everything in common with somebody here. */
+  common: Stamp;
+  readonly buried: (readonly [key: string, version: Stamp])[];
+  /** Objects that were deleted here while the peer was away longer than deletions are remembered. */
+  dropped: number;
   readonly replies: LoggedReply[];
   /** Names of the nodes in the part that the peer comes from, and in this one when the session began. */
   theirHomes: ReadonlySet<string>;
@@ -70,6 +77,9 @@ export class SyncServer {
       comparedAt: undefined,
       keys: new Set(),
       offered: [],
+      common: NO_STAMP,
+      buried: [],
+      dropped: 0,
       replies: [],
       theirHomes: new Set(),
       ourHomes: new Set(this.homes()),
@@ -133,6 +143,8 @@ export class SyncServer {
     for (const key of message.wants) session.keys.add(key);
     session.replies.push(...message.replies);
     session.theirHomes = new Set(message.homes);
+    session.common = message.common ?? NO_STAMP;
+    session.buried.push(...(message.buried ?? []));
     if (!message.last) {
       this.context.send(peer, { t: 'sync-more', session: session.id });
       return;
@@ -147,6 +159,9 @@ export class SyncServer {
     const objects = session.offered.filter(({ key }) => key !== REGISTRY_KEY);
     const registry = session.offered.filter(({ key }) => key === REGISTRY_KEY);
     if (!(await this.mergeAll(peer, session, objects))) return;
+    await this.reign.merge(this.buriedNow(session), []);
+    if (this.sessions.get(peer) !== session) return;
+    this.reportForgotten(peer, session);
     // Last: it says that everything that a majority had there is here.
     if (!(await this.mergeAll(peer, session, registry))) return;
     await this.reign.merge([], session.replies);
@@ -202,6 +217,10 @@ export class SyncServer {
       const ours = state.table.record(theirs.key);
       const policy = policies.policyOf(group, resource);
       if (!ours && !theirs.value && !policy.tombstones) continue;
+      if (!ours && wasForgotten(theirs.version, session.common, state.collectedUpTo, policy.tombstones)) {
+        if (theirs.value) session.dropped += 1;
+        continue;
+      }
       if (ours && this.isMajorityOnly(ours, theirs, policy)) {
         if (lines < 0 || (lines === 0 && theirs.version > ours.version)) changed.push(theirs);
         continue;
@@ -216,6 +235,25 @@ export class SyncServer {
       }
     }
     return changed;
+  }
+
+  /** Tombstones of what was deleted in the peer's part longer ago than that part remembers, and was not written here since. */
+  private buriedNow({ buried }: Session): ObjectRecord[] {
+    const { state, stamps } = this.context;
+    return buried.flatMap(([key, version]) => {
+      const ours = state.table.record(key);
+      if (!ours?.value || ours.version !== version || this.reign.isPending(key)) return [];
+      return [afterDelete(ours, ours.revision, stamps.next())];
+    });
+  }
+
+  private reportForgotten(peer: string, { dropped, buried }: Session): void {
+    if (dropped + buried.length === 0) return;
+    const { log, metrics } = this.context;
+    metrics
+      .counter('skein_forgotten_deletions_total', 'Objects not brought back by a merge: deleted while a peer was away')
+      .inc({}, dropped + buried.length);
+    log.info('left out what was deleted while a peer was away', { peer, offered: dropped, kept: buried.length });
   }
 
   /** Positive when this line has what a majority wrote, negative when the peer's has; zero when both come from one reign. */
