@@ -23,6 +23,7 @@ import { NodeNetwork } from '../node/network/network.js';
 import { createProxy } from '../node/proxy/proxy.js';
 import { DockerRuntime } from '../node/runtime/docker/docker-runtime.js';
 import { FakeRuntime } from '../node/runtime/fake/fake-runtime.js';
+import { shellProgram } from '../node/runtime/fake/shell-program.js';
 import { ProcessRuntime } from '../node/runtime/process/process-runtime.js';
 import type { PodNetwork, Runtime } from '../node/runtime/runtime.js';
 import type { AgentConfig } from './config.js';
@@ -190,7 +191,7 @@ function createRuntime(
     case 'process':
       return new ProcessRuntime(deps, { stateDirectory });
     case 'fake':
-      return new FakeRuntime(deps);
+      return new FakeRuntime(deps, { programs: shellProgram });
   }
 }
 

@@ -15,7 +15,11 @@ import { rows as customFieldValidation } from './crd/field-validation.js';
 import { rows as definitions } from './crd/lifecycle.js';
 import { rows as customOpenapi } from './crd/openapi.js';
 import { rows as cronJobs } from './ctrl/cronjobs.js';
+import { rows as daemonSets } from './ctrl/daemonsets.js';
+import { rows as disruption } from './ctrl/disruption.js';
 import { rows as garbageCollection } from './ctrl/garbage-collection.js';
+import { rows as jobs } from './ctrl/jobs.js';
+import { rows as statefulSets } from './ctrl/statefulsets.js';
 import { rows as webhooks } from './hook/webhooks.js';
 import { rows as namespaces } from './nslife/namespaces.js';
 import { rows as limits } from './quota/admission.js';
@@ -29,11 +33,14 @@ export const ALL: Rows = {
   ...cronJobs,
   ...customFieldValidation,
   ...customOpenapi,
+  ...daemonSets,
   ...definitions,
   ...discovery,
+  ...disruption,
   ...events,
   ...fieldValidation,
   ...garbageCollection,
+  ...jobs,
   ...kinds,
   ...kubectl,
   ...limits,
@@ -44,6 +51,7 @@ export const ALL: Rows = {
   ...scheduling,
   ...serviceAccounts,
   ...services,
+  ...statefulSets,
   ...watch,
   ...webhooks,
 };
