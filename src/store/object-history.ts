@@ -15,7 +15,7 @@ import { stampMs } from './stamp.js';
 export interface HistoryLimits {
   /** Changes kept of one object. */
   readonly changes: number;
-  /** … and their size, in bytes of JSON. */
+  /** … and about their size, in bytes of JSON. */
   readonly bytes: number;
   /** Size of all changes kept; past it, those of the object that was not changed for longest go. */
   readonly totalBytes: number;
@@ -67,14 +67,31 @@ export interface ObjectPast {
 }
 
 interface Kept {
-  changes: readonly (ObjectChange & { readonly bytes: number })[];
+  readonly changes: ObjectChange[];
   bytes: number;
   /** When the state before the first change had been written. */
   sinceMs: number;
 }
 
-/** Bytes counted for what a change holds besides values. */
+/** Bytes counted for a change, and for each of its fields, besides values. */
 const CHANGE_BYTES = 200;
+const FIELD_BYTES = 64;
+
+/** About what a change takes, in bytes. */
+function sizeOf({ fields, last }: ObjectChange): number {
+  let bytes = CHANGE_BYTES + weightOf(last);
+  for (const field of fields) bytes += FIELD_BYTES + weightOf(field.old) + weightOf(field.new);
+  return bytes;
+}
+
+/** About the length of a value's JSON; cheaper than making it. */
+function weightOf(value: unknown): number {
+  if (typeof value === 'string') return value.length + 2;
+  if (typeof value !== 'object' || value === null) return 8;
+  let bytes = 2;
+  for (const [key, inner] of Object.entries(value)) bytes += key.length + 4 + weightOf(inner);
+  return bytes;
+}
 
 export class ObjectHistory {
   /** The object that was not changed for longest comes first. */
@@ -89,23 +106,21 @@ export class ObjectHistory {
   }
 
   add(before: ObjectRecord | undefined, after: ObjectRecord): void {
-    const change = changeOf(before?.value, after);
+    const change = changeOf(before, after);
     if (!change) return;
     const { key } = after;
     const kept = this.objects.get(key) ?? { changes: [], bytes: 0, sinceMs: before ? stampMs(before.version) : 0 };
-    const bytes = CHANGE_BYTES + JSON.stringify(change.last ?? change.fields).length;
-    const changes = [...kept.changes, { ...change, bytes }];
-    let size = kept.bytes + bytes;
-    let { sinceMs } = kept;
-    while (changes.length > this.limits.changes || size > this.limits.bytes) {
-      const oldest = changes.shift();
-      if (!oldest) break;
-      size -= oldest.bytes;
-      sinceMs = oldest.atMs;
-    }
     this.forget(key);
-    this.objects.set(key, { changes, bytes: size, sinceMs });
-    this.total += size;
+    kept.changes.push(change);
+    kept.bytes += sizeOf(change);
+    while (kept.changes.length > this.limits.changes || kept.bytes > this.limits.bytes) {
+      const oldest = kept.changes.shift();
+      if (!oldest) break;
+      kept.bytes -= sizeOf(oldest);
+      kept.sinceMs = oldest.atMs;
+    }
+    this.objects.set(key, kept);
+    this.total += kept.bytes;
     for (const other of this.objects.keys()) {
       if (this.total <= this.limits.totalBytes) break;
       this.forget(other);
@@ -157,12 +172,20 @@ export class ObjectHistory {
 const isAfter = (change: { readonly revision: Revision; readonly atMs: number }, moment: Moment): boolean =>
   'revision' in moment ? change.revision > moment.revision : change.atMs > moment.atMs;
 
-function changeOf(before: KubeObject | undefined, after: ObjectRecord): ObjectChange | undefined {
+function changeOf(before: ObjectRecord | undefined, after: ObjectRecord): ObjectChange | undefined {
   const { value, revision } = after;
+  const old = before?.value;
   const common = { revision, atMs: stampMs(after.version) };
-  if (!value) return before && { ...common, kind: 'deleted', by: '', fields: [], last: before };
-  if (!before) return { ...common, kind: 'created', by: writerOf(undefined, value), fields: [] };
-  return { ...common, kind: 'changed', by: writerOf(before, value), fields: fieldChanges(before, value) };
+  if (!value) return old && { ...common, kind: 'deleted', by: '', fields: [], last: old };
+  if (!old) return { ...common, kind: 'created', by: writerOf(undefined, value), fields: [] };
+  return { ...common, kind: 'changed', by: writerOf(old, value), fields: changesOfWrite(old, value, after) };
+}
+
+/** Whether a part of the object can have changed: a write stamps the parts that it changes, a merge none. */
+function mayDiffer({ parts, version }: ObjectRecord, part: string): boolean {
+  if (part === 'metadata') return true;
+  const isWrite = parts.metadata === version || parts.spec === version || parts.status === version;
+  return !isWrite || (part === 'status' ? parts.status : parts.spec) === version;
 }
 
 /**
@@ -170,6 +193,7 @@ function changeOf(before: KubeObject | undefined, after: ObjectRecord): ObjectCh
  * what it took over), then one with a new time; the newest when none was touched.
  */
 function writerOf(before: KubeObject | undefined, after: KubeObject): string {
+  if (!after.metadata.managedFields) return '';
   const known = new Map((before?.metadata.managedFields ?? []).map((entry) => [nameOf(entry), entry]));
   const entries = (after.metadata.managedFields ?? []).map((entry) => {
     const old = known.get(nameOf(entry));
@@ -192,25 +216,44 @@ const isMap = (value: unknown): value is Readonly<Record<string, unknown>> =>
 /** The smallest parts that differ. Lists are compared item by item while they are equally long. */
 export function fieldChanges(before: unknown, after: unknown): FieldChange[] {
   const out: FieldChange[] = [];
-  const path: (string | number)[] = [];
-  const inside = (key: string | number, old: unknown, now: unknown) => {
-    path.push(key);
-    compare(old, now);
-    path.pop();
-  };
-  const compare = (old: unknown, now: unknown) => {
-    if (old === now) return;
-    if (isMap(old) && isMap(now)) {
-      for (const key in old) inside(key, old[key], now[key]);
-      for (const key in now) if (!Object.hasOwn(old, key)) inside(key, undefined, now[key]);
-    } else if (Array.isArray(old) && Array.isArray(now) && old.length === now.length) {
-      for (let i = 0; i < old.length; i++) inside(i, old[i], now[i]);
-    } else if (!deepEqual(old, now)) {
-      out.push({ path: [...path], ...(old === undefined ? {} : { old }), ...(now === undefined ? {} : { new: now }) });
-    }
-  };
-  compare(before, after);
+  compare(before, after, [], out);
   return out;
+}
+
+/** As {@link fieldChanges} of what one write did; what it certainly left alone is not looked at. */
+function changesOfWrite(before: KubeObject, after: KubeObject, record: ObjectRecord): FieldChange[] {
+  const out: FieldChange[] = [];
+  const [old, now] = [before, after] as unknown as [Fields, Fields];
+  for (const part in old) if (mayDiffer(record, part)) compare(old[part], now[part], [part], out);
+  for (const part in now) if (!Object.hasOwn(old, part)) compare(undefined, now[part], [part], out);
+  return out;
+}
+
+type Fields = Readonly<Record<string, unknown>>;
+
+function compare(old: unknown, now: unknown, path: (string | number)[], out: FieldChange[]): void {
+  if (old === now) return;
+  if (isMap(old) && isMap(now)) {
+    for (const key in old) compareInside(key, old[key], now[key], path, out);
+    for (const key in now) if (!Object.hasOwn(old, key)) compareInside(key, undefined, now[key], path, out);
+  } else if (Array.isArray(old) && Array.isArray(now) && old.length === now.length) {
+    for (let i = 0; i < old.length; i++) compareInside(i, old[i], now[i], path, out);
+  } else if (!deepEqual(old, now)) {
+    out.push({ path: [...path], ...(old === undefined ? {} : { old }), ...(now === undefined ? {} : { new: now }) });
+  }
+}
+
+function compareInside(
+  key: string | number,
+  old: unknown,
+  now: unknown,
+  path: (string | number)[],
+  out: FieldChange[],
+) {
+  if (old === now) return;
+  path.push(key);
+  compare(old, now, path, out);
+  path.pop();
 }
 
 function undone(change: ObjectChange, value: KubeObject | undefined): KubeObject | undefined {
