@@ -3,6 +3,7 @@ import { rfc3339, type Clock } from '../../../base/clock.js';
 import type { Pod } from '../../../api/types/core-v1.js';
 import type { Runtime } from '../../runtime/runtime.js';
 import type { PodView } from './kubelet-server.js';
+import { readMachineUse } from './machine-use.js';
 
 interface Use {
   readonly pod: Pod;
@@ -28,14 +29,14 @@ async function uses(pods: PodView, runtime: Runtime): Promise<Use[]> {
 }
 
 export async function statsSummary(pods: PodView, runtime: Runtime, clock: Clock, nodeName: string): Promise<object> {
-  const all = await uses(pods, runtime);
+  const [all, machine] = await Promise.all([uses(pods, runtime), readMachineUse()]);
   const time = rfc3339(clock.nowMs());
-  const figures = (of: readonly Use[]) => ({
+  const figures = (of: readonly Pick<Use, 'cpuNanoseconds' | 'memoryBytes'>[]) => ({
     cpu: { time, usageCoreNanoSeconds: of.reduce((sum, one) => sum + one.cpuNanoseconds, 0) },
     memory: { time, workingSetBytes: of.reduce((sum, one) => sum + one.memoryBytes, 0) },
   });
   return {
-    node: { nodeName, ...figures(all) },
+    node: { nodeName, ...figures(machine ? [machine] : all) },
     pods: pods.list().map((pod) => {
       const { name, namespace, uid } = pod.metadata;
       const own = all.filter((use) => use.pod === pod);
@@ -54,7 +55,7 @@ export async function statsSummary(pods: PodView, runtime: Runtime, clock: Clock
 }
 
 export async function resourceMetrics(pods: PodView, runtime: Runtime, clock: Clock): Promise<string> {
-  const all = await uses(pods, runtime);
+  const [all, machine] = await Promise.all([uses(pods, runtime), readMachineUse()]);
   const at = clock.nowMs();
   const labels = ({ pod, container }: Use) =>
     `container="${container}",namespace="${pod.metadata.namespace}",pod="${pod.metadata.name}"`;
@@ -63,6 +64,14 @@ export async function resourceMetrics(pods: PodView, runtime: Runtime, clock: Cl
     ...all.map((use) => `container_cpu_usage_seconds_total{${labels(use)}} ${use.cpuNanoseconds / 1e9} ${at}`),
     '# TYPE container_memory_working_set_bytes gauge',
     ...all.map((use) => `container_memory_working_set_bytes{${labels(use)}} ${use.memoryBytes} ${at}`),
+    ...(machine
+      ? [
+          '# TYPE node_cpu_usage_seconds_total counter',
+          `node_cpu_usage_seconds_total ${machine.cpuNanoseconds / 1e9} ${at}`,
+          '# TYPE node_memory_working_set_bytes gauge',
+          `node_memory_working_set_bytes ${machine.memoryBytes} ${at}`,
+        ]
+      : []),
     '',
   ].join('\n');
 }
