@@ -5,6 +5,7 @@ import { DEFAULT_WATCH_LIMITS } from '../../../src/control/apiserver/http/watch-
 import { DEFAULT_TIMING } from '../../../src/p2p/membership.js';
 import { DOCUMENT_LIMITS } from '../../../src/store/crdt/document.js';
 import { MAX_WRITERS } from '../../../src/store/crdt/field-tree.js';
+import { HISTORY_LIMITS } from '../../../src/store/object-history.js';
 import { MAX_PENDING } from '../../../src/store/record.js';
 import { DEFAULT_REPLICA_OPTIONS } from '../../../src/store/replication/context.js';
 
@@ -44,6 +45,12 @@ const ROWS: readonly (readonly [row: string, ...says: string[]])[] = [
   ['each further peer in the order of succession waits', time(successionMs)],
   ['a restarted peer waits for the peers of its last view', time(bootGraceMs)],
   ['writes kept as plain values before they enter the document', count(MAX_PENDING)],
+  [
+    'changes of an object kept to be shown',
+    count(HISTORY_LIMITS.changes),
+    `${HISTORY_LIMITS.bytes / 1024} KiB`,
+    `${HISTORY_LIMITS.totalBytes / 2 ** 20} MiB`,
+  ],
   [
     'changes of a document before it is squashed',
     count(DOCUMENT_LIMITS.changes),
