@@ -1,7 +1,11 @@
 import assert from 'node:assert/strict';
 import { DEFAULT_FLOW_SCHEMAS, DEFAULT_PRIORITY_LEVELS } from '../../../../../src/api/flowcontrol/defaults.js';
 import type { FlowSchema, PriorityLevelConfiguration } from '../../../../../src/api/types/flowcontrol-v1.js';
-import { Fairness, type Admitted, type TooManyRequests } from '../../../../../src/control/apiserver/fairness/fairness.js';
+import {
+  Fairness,
+  type Admitted,
+  type TooManyRequests,
+} from '../../../../../src/control/apiserver/fairness/fairness.js';
 import { compareFlows, flowMatches } from '../../../../../src/control/apiserver/fairness/matching.js';
 import { dealHand } from '../../../../../src/control/apiserver/fairness/queue-set.js';
 import { divideSeats, seatFree } from '../../../../../src/control/apiserver/fairness/seats.js';
