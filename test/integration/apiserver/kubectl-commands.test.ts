@@ -222,6 +222,22 @@ const READING: readonly Step[] = [
   { run: 'get svc -A -l app=web --chunk-size=1 -o name', out: 'service/web\nservice/web2\nservice/web3\n' },
   { run: 'get svc -l app=web --field-selector=metadata.name=web2 -o name', out: 'service/web2\n' },
   { run: 'get deploy web --subresource=scale -o jsonpath={.kind}:{.spec.replicas}', out: 'Scale:2' },
+  { run: `create cronjob tick --image=busybox:1 --schedule='*/5 * * * *'`, out: 'cronjob.batch/tick created\n' },
+  {
+    run: 'get cj tick -o wide',
+    out: /^NAME +SCHEDULE +TIMEZONE +SUSPEND +ACTIVE +LAST SCHEDULE +AGE +CONTAINERS +IMAGES +SELECTOR\ntick +\*\/5 \* \* \* \* +<none> +False +0 +<none> +\S+ +tick +busybox:1 +<none>\n$/,
+  },
+  {
+    run: 'create -f -',
+    input: `apiVersion: v1\nkind: ReplicationController\nmetadata: {name: old}\nspec: {replicas: 1, template: {metadata: {labels: {app: old}}, spec: {containers: [{name: c, image: nginx}]}}}\n`,
+    out: 'replicationcontroller/old created\n',
+  },
+  {
+    run: 'get rc -o wide',
+    out: /^NAME +DESIRED +CURRENT +READY +AGE +CONTAINERS +IMAGES +SELECTOR\nold +1 +0 +0 +\S+ +c +nginx +app=old\n$/,
+  },
+  { run: 'delete rc old', out: /^replicationcontroller "old" deleted/ },
+  { run: 'get componentstatuses', err: 'Warning: v1 ComponentStatus is deprecated in v1.19+\nNo resources found\n' },
   { run: 'get pods -l none=here', out: '', err: 'No resources found in default namespace.\n' },
   { run: 'get rc,sts -A', out: '', err: 'No resources found\n' },
   {
@@ -249,6 +265,19 @@ const READING: readonly Step[] = [
   { run: 'describe ns default', out: /\nStatus: +Active\n\nNo resource quota\.\n\nNo LimitRange resource\.\n$/ },
   { run: 'describe pod absent', code: 1, err: 'Error from server (NotFound): pods "absent" not found\n' },
   { run: 'events', out: '', err: 'No events found in default namespace.\n' },
+  {
+    run: 'create -f -',
+    input: `apiVersion: v1\nkind: Event\nmetadata: {name: web.1}\ninvolvedObject: {kind: Service, name: web, namespace: default}\ntype: Normal\nreason: Seen\nmessage: it was seen\nlastTimestamp: "2026-01-01T00:00:00Z"\n`,
+    out: 'event/web.1 created\n',
+  },
+  {
+    run: 'get events',
+    out: /^LAST SEEN +TYPE +REASON +OBJECT +MESSAGE\n\S+ +Normal +Seen +service\/web +it was seen\n$/,
+  },
+  {
+    run: 'get events -o wide',
+    out: /^LAST SEEN +TYPE +REASON +OBJECT +SUBOBJECT +SOURCE +MESSAGE +FIRST SEEN +COUNT +NAME\n/,
+  },
 ];
 
 const ACCESS: readonly Step[] = [

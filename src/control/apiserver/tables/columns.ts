@@ -120,6 +120,12 @@ function jobDuration({ status }: batch.Job, nowMs: number): string {
   return humanDuration(end - Date.parse(status.startTime));
 }
 
+/** A CronJob's pods are those of the Jobs that it makes. */
+const asJobTemplate = (object: KubeObject): KubeObject => ({
+  ...object,
+  spec: (object as batch.CronJob).spec?.jobTemplate.spec,
+});
+
 // Others
 
 const ACCESS: Readonly<Record<string, string>> = {
@@ -294,6 +300,7 @@ export const COLUMNS: Readonly<Record<string, readonly Column[]>> = {
       status?.lastScheduleTime ? sinceText(status.lastScheduleTime, now) : '<none>',
     ),
     AGE,
+    ...through(asJobTemplate, [...CONTAINERS, SELECTOR]),
   ],
   '/services': [
     col<core.Service>('Type', ({ spec }) => spec?.type ?? ''),
