@@ -25,6 +25,8 @@ export interface StatusWriterDeps {
 /** Milliseconds that a mere step of a start may wait for the next one. */
 const PROGRESS_DELAY_MS = 250;
 const RETRY_MS = 5_000;
+/** How often one write is tried on a newer version of the pod before it waits. */
+const CONFLICT_TRIES = 5;
 
 interface Job {
   wanted: PodStatus | undefined;
@@ -106,23 +108,46 @@ export class StatusWriter {
   }
 
   private async write(state: PodState, status: PodStatus): Promise<void> {
-    const { known } = state;
+    for (let tries = 1; ; tries++) {
+      try {
+        learn(state, await this.replaceStatus(state, status));
+        return;
+      } catch (error) {
+        // Gone: the informer will say so.
+        if (isNotFound(error)) return;
+        if (!isConflict(error) || tries === CONFLICT_TRIES) throw error;
+        if (!(await this.learnNewest(state))) return;
+      }
+    }
+  }
+
+  /** Only over the version that is known: conditions that others set meanwhile, of an eviction say, must not be lost. */
+  private replaceStatus({ uid, known }: PodState, status: PodStatus): Promise<Pod> {
     const { namespace, name } = identityOf(known);
+    const { resourceVersion } = known.metadata;
     // A merge patch leaves what it does not name; nothing but ours may stay.
     const cleared = Object.fromEntries(Object.keys(known.status ?? {}).map((key) => [key, null]));
+    const patch = {
+      metadata: { uid, ...(resourceVersion === undefined ? {} : { resourceVersion }) },
+      status: { ...cleared, ...overlayStatus(known.status ?? {}, status) },
+    };
+    return this.deps.client.patch<Pod>(PODS, namespace, name, 'merge', patch, {
+      subresource: 'status',
+      fieldManager: 'kubelet',
+    });
+  }
+
+  /** False when the pod was replaced by a namesake, or is gone. */
+  private async learnNewest(state: PodState): Promise<boolean> {
+    const { namespace, name } = identityOf(state.known);
     try {
-      const written = await this.deps.client.patch<Pod>(
-        PODS,
-        namespace,
-        name,
-        'merge',
-        { metadata: { uid: state.uid }, status: { ...cleared, ...overlayStatus(known.status ?? {}, status) } },
-        { subresource: 'status', fieldManager: 'kubelet' },
-      );
-      learn(state, written);
+      const live = await this.deps.client.get<Pod>(PODS, namespace, name);
+      if (live.metadata.uid !== state.uid) return false;
+      learn(state, live);
+      return true;
     } catch (error) {
-      // Gone, or replaced by a namesake: the informer will say so.
-      if (!isNotFound(error) && !isConflict(error)) throw error;
+      if (isNotFound(error)) return false;
+      throw error;
     }
   }
 }

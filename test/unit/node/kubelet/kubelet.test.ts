@@ -168,4 +168,18 @@ describe('kubelet', () => {
     await until(() => pod()?.status?.phase === 'Succeeded', 1);
     assert.equal(pod()?.status?.conditions?.find(({ type }) => type === 'Ready')?.reason, 'PodCompleted');
   });
+
+  it('keeps a condition that others set while its own status is on the way', async () => {
+    programs = () => ({ exitAfterMs: 60_000, exitCode: 1 });
+    await create({ restartPolicy: 'Never' });
+    await until(() => pod()?.status?.phase === 'Running');
+    client.holdWatches();
+    const live = await client.get<Pod>(PODS, 'default', 'p');
+    const target = { type: 'DisruptionTarget', status: 'True', reason: 'EvictionByEvictionAPI' };
+    const conditions = [...(live.status?.conditions ?? []), target];
+    await client.updateStatus<Pod>(PODS, { ...live, status: { ...live.status, conditions } });
+    await until(() => pod()?.status?.phase === 'Failed', 1_000);
+    assert.ok(pod()?.status?.conditions?.some(({ type }) => type === 'DisruptionTarget'));
+    client.releaseWatches();
+  });
 });
