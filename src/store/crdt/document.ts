@@ -312,12 +312,12 @@ export function mergeDocuments(ours: Uint8Array, theirs: Uint8Array, limits = DO
       if (theirsIsWhole) return done(theirs, b.fields, []);
       if (a.base === undefined || a.lineage !== b.lineage) {
         const joined = joinTrees(a, b);
-        return done(squashed(joined), joined.fields, conflictsOf(joined.fields, a.context, b.context));
+        return done(squashed(joined), joined.fields, conflictsOf(joined.fields, a, b));
       }
       handle.merge(other);
       const { fields } = read(handle);
       const bytes = saveWithin(handle, shownBy([fields]), a.base, limits);
-      return done(bytes, fields, conflictsOf(fields, a.context, b.context));
+      return done(bytes, fields, conflictsOf(fields, a, b));
     }),
   );
 }

@@ -98,7 +98,7 @@ export function shownBy(maps: readonly Fields[]): ShapedMap {
     keysOf(maps).map((key) => {
       const entries = entriesUnder(maps, key);
       const latest = entries[0] as Entry;
-      return [key, isBranch(latest) ? shownBy(entries.filter(isBranch).map(({ fields }) => fields)) : latest.text];
+      return [key, isBranch(latest) ? shownBy(mapsOf(entries)) : latest.text];
     }),
   );
 }
@@ -106,7 +106,10 @@ export function shownBy(maps: readonly Fields[]): ShapedMap {
 const entriesUnder = (maps: readonly Fields[], key: string): Entry[] =>
   latestFirst(maps.flatMap((map) => map.get(key) ?? []));
 
-/** A field that both sides wrote: what stays and what was overridden, as JSON texts (or `{…}` for a whole map). */
+/**
+ * A field that both sides wrote: what stays and what was overridden, as JSON texts (`{…}` for a whole map, `nothing` where one
+ * side removed a map in which the other wrote).
+ */
 export interface FieldConflict {
   readonly path: readonly string[];
   readonly kept: string;
@@ -115,8 +118,8 @@ export interface FieldConflict {
 
 const textOf = (entry: Entry): string => (isBranch(entry) ? '{…}' : entry.text);
 
-/** The fields of a joined tree that both sides wrote without having seen the other's value. */
-export function conflictsOf(joined: Fields, ours: Context, theirs: Context): FieldConflict[] {
+/** What both sides wrote without having seen what the other wrote there. */
+export function conflictsOf(joined: Fields, ours: FieldTree, theirs: FieldTree): FieldConflict[] {
   const out: FieldConflict[] = [];
   const look = (maps: readonly Fields[], path: readonly string[]) => {
     for (const key of keysOf(maps)) {
@@ -126,15 +129,38 @@ export function conflictsOf(joined: Fields, ours: Context, theirs: Context): Fie
       const kept = textOf(latest);
       const dropped = others.map(textOf).filter((text) => text !== kept);
       const isNew =
-        entries.some(({ stamp }) => !hasSeen(theirs, stamp)) && entries.some(({ stamp }) => !hasSeen(ours, stamp));
+        entries.some(({ stamp }) => !hasSeen(theirs.context, stamp)) &&
+        entries.some(({ stamp }) => !hasSeen(ours.context, stamp));
       if (isNew && dropped.length > 0) out.push({ path: here, kept, dropped });
-      if (isBranch(latest))
-        look(
-          entries.filter(isBranch).map(({ fields }) => fields),
-          here,
-        );
+      if (isBranch(latest)) look(mapsOf(entries), here);
     }
   };
   look([joined], []);
-  return out;
+  const sides = [
+    ...removedOver(ours.fields, joined, theirs.context),
+    ...removedOver(theirs.fields, joined, ours.context),
+  ];
+  const keyOf = ({ path }: FieldConflict) => path.join('\u0001');
+  return [...out, ...sides.toSorted((a, b) => (keyOf(a) < keyOf(b) ? -1 : 1))];
 }
+
+/** The maps of one side that the other removed without having seen all that was written in them. */
+function removedOver(side: Fields, joined: Fields, context: Context, path: readonly string[] = []): FieldConflict[] {
+  return [...side].flatMap(([key, entries]) => {
+    const left = joined.get(key) ?? [];
+    const here = [...path, key];
+    return entries.filter(isBranch).flatMap(({ stamp, fields }) => {
+      const twin = left.find((entry) => entry.stamp === stamp);
+      if (twin) return isBranch(twin) ? removedOver(fields, twin.fields, context, here) : [];
+      if (!hasUnseen(fields, context)) return [];
+      return [{ path: here, kept: left[0] ? textOf(left[0]) : 'nothing', dropped: ['{…}'] }];
+    });
+  });
+}
+
+const hasUnseen = (fields: Fields, context: Context): boolean =>
+  [...fields.values()]
+    .flat()
+    .some((entry) => !hasSeen(context, entry.stamp) || (isBranch(entry) && hasUnseen(entry.fields, context)));
+
+const mapsOf = (entries: readonly Entry[]): Fields[] => entries.filter(isBranch).map(({ fields }) => fields);

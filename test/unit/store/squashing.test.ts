@@ -226,6 +226,18 @@ describe('squashed documents', function () {
     assert.deepEqual(mergeDocuments(one, written).shaped, { metadata: {} });
   });
 
+  it('report what was written in a map that the other side removed', () => {
+    const shaped = (image: string) => ({ ...EMPTY, spec: { c: { a: { image }, b: { image: '1' } } } });
+    const start = appendWrites(undefined, [{ stamp: at(1, 'a'), shaped: shaped('1') }]);
+    const edited = appendWrites(start, [{ stamp: at(9, 'a'), shaped: shaped('2') }], ALWAYS);
+    const without = { ...EMPTY, spec: { c: { b: { image: '1' } } } };
+    const removed = appendWrites(start, [{ stamp: at(5, 'b'), shaped: without }], NEVER);
+    for (const merged of [mergeDocuments(edited, removed), mergeDocuments(removed, edited)]) {
+      assert.deepEqual(merged.shaped, { metadata: {}, spec: without.spec });
+      assert.deepEqual(merged.conflicts, [{ path: ['spec', 'c', 'a'], kept: 'nothing', dropped: ['{…}'] }]);
+    }
+  });
+
   it('do not bring back what was removed from a map that both sides had made', () => {
     const start = appendWrites(undefined, [{ stamp: at(1, 'a'), shaped: EMPTY }]);
     const made = (ms: number, writer: string) =>
