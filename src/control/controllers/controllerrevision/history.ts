@@ -3,7 +3,7 @@
  * were last the newest. A template that comes back gets its old revision, with a new number. Used by StatefulSets and DaemonSets.
  */
 import { isDeepStrictEqual } from 'node:util';
-import { isAlreadyExists, isNotFound } from '../../../api/errors.js';
+import { conflict, isAlreadyExists, isNotFound } from '../../../api/errors.js';
 import { controllerOf, keyOf, type KubeObject } from '../../../api/object.js';
 import { CONTROLLERREVISIONS, type ResourceRef } from '../../../api/resource.js';
 import type { LabelMatcher } from '../../../api/selectors/label.js';
@@ -146,11 +146,19 @@ export class RevisionHistory {
       } catch (error) {
         if (!isAlreadyExists(error) || collisionCount - collisions >= MAX_COLLISIONS) throw error;
         const present = await this.deps.client.get<ControllerRevision>(CONTROLLERREVISIONS, namespace, name);
-        // Ours, from a create that the cache does not show yet.
-        if (controllerOf(present)?.uid === owner.metadata.uid && isOf(present, template)) {
-          this.written.wrote(keyOf(owner), present);
-          return { update: present, collisionCount };
+        if (!isOf(present, template)) continue;
+        const holder = controllerOf(present);
+        if (
+          !holder ||
+          (holder.uid !== owner.metadata.uid && holder.kind === this.kind.resource.kind && holder.name === ownerName)
+        ) {
+          // Of an earlier owner of this name: about to be adopted, or collected.
+          throw conflict(CONTROLLERREVISIONS, name, 'it belongs to an earlier owner of this name');
         }
+        if (holder.uid !== owner.metadata.uid) continue;
+        // Ours, from a create that the cache does not show yet.
+        this.written.wrote(keyOf(owner), present);
+        return { update: present, collisionCount };
       }
     }
   }

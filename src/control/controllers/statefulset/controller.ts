@@ -116,6 +116,8 @@ class StatefulSetReconciler {
       this.history.forget(key);
       return;
     }
+    // Its dependents are being let go or collected: nothing more is made for it, revisions least of all.
+    if (set.metadata.deletionTimestamp) return;
     if (!this.written.allSeen(key) || !this.history.isCurrent(set)) return { requeueAfterMs: UNSEEN_RETRY_MS };
     const selects = labelMatcher(set.spec?.selector);
     // Upstream refuses to act on a selector that selects everything.

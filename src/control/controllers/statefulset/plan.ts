@@ -67,7 +67,7 @@ export function plan(input: PlanInput): StatefulSetPlan {
     .flatMap((pod) => availableInMs(pod, minReadySeconds, nowMs) ?? [])
     .filter((wait) => wait > 0);
   return {
-    actions: set.metadata.deletionTimestamp ? [] : planPods(input),
+    actions: planPods(input),
     status: statusOf(input),
     requeueAfterMs: waits.length > 0 ? Math.min(...waits) : undefined,
   };

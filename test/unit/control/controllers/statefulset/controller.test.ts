@@ -251,6 +251,29 @@ describe('StatefulSet controller', () => {
     assert.equal(controllerOf(await podOf(h, 'stranger')), undefined);
   });
 
+  it('takes over members and revisions of an earlier set of its name, restarting nothing', async () => {
+    await h.client.create(STATEFULSETS, statefulSet(1));
+    await settle(h);
+    const { uid } = (await podOf(h, 'web-0')).metadata;
+    const [revision] = revisionsOf(h);
+    // As with `kubectl delete --cascade=orphan`: the dependents are let go before the set goes.
+    await h.client.delete(STATEFULSETS, 'ns', 'web', { propagationPolicy: 'Orphan' });
+    const release = { metadata: { ownerReferences: null } };
+    await h.client.patch(CONTROLLERREVISIONS, 'ns', revision?.metadata.name ?? '', 'merge', release);
+    await h.client.patch(PODS, 'ns', 'web-0', 'merge', release);
+    await h.clock.advance(1_000);
+    assert.equal(revisionsOf(h).length, 1, 'a set that goes makes no revisions');
+    await h.client.patch(STATEFULSETS, 'ns', 'web', 'merge', { metadata: { finalizers: null } });
+    await h.client.create(STATEFULSETS, statefulSet(1));
+    await h.clock.advance(1_000);
+    assert.deepEqual(
+      revisionsOf(h).map(({ metadata }) => metadata.name),
+      [revision?.metadata.name],
+    );
+    assert.equal((await podOf(h, 'web-0')).metadata.uid, uid);
+    assert.equal((await setOf(h)).status?.currentReplicas, 1);
+  });
+
   it('says nothing and waits where a majority is missing, and goes on when it is back', async () => {
     await h.client.create(STATEFULSETS, statefulSet(2, { podManagementPolicy: 'Parallel' }));
     await settle(h);
