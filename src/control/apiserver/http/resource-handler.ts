@@ -1,7 +1,7 @@
 /** Requests about resources: reads from the replica, writes to the sequencer, watches as streams. */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Clock } from '../../../base/clock.js';
-import { badRequest, methodNotAllowed, notFoundPath, tooLarge, unsupportedMediaType } from '../../../api/errors.js';
+import { badRequest, methodNotAllowed, notFoundPath, unsupportedMediaType } from '../../../api/errors.js';
 import { mediaTypeOf, parseBody } from '../../../api/body.js';
 import type { KubeObject } from '../../../api/object.js';
 import { apiVersionOf } from '../../../api/resource.js';
@@ -18,8 +18,8 @@ import { parseSelection } from '../reads/selection.js';
 import { partialOf, tableFor } from '../tables/table.js';
 import { creatableOnUpdate } from '../writes/kind-rules.js';
 import type { DeleteParameters, PatchKind, WriteRequest, WriteVerb } from '../writes/write-request.js';
-import { observerOf } from './exchange-observer.js';
 import { FlushSchedule } from './flush-schedule.js';
+import { readBodyInTime, type BodyLimits } from './request-body.js';
 import { negotiate, type Representation } from './negotiation.js';
 import { isTrue, scopeFits, type ApiVerb, type ResourcePath } from './request-info.js';
 import { sendBytes, sendJson, warningHeader } from './response.js';
@@ -48,9 +48,7 @@ export interface ResourceHandlerDeps {
   readonly clock: Clock;
 }
 
-export interface ResourceHandlerLimits {
-  /** Bytes of a request body (upstream: 3 MiB). */
-  readonly bodyBytes: number;
+export interface ResourceHandlerLimits extends BodyLimits {
   readonly watch: WatchStreamLimits;
 }
 
@@ -63,32 +61,6 @@ const PATCH_KINDS: Readonly<Record<string, PatchKind>> = {
 
 /** What upstream says of built-in kinds whose time is over. */
 const DEPRECATED: Readonly<Record<string, string>> = { ComponentStatus: 'v1 ComponentStatus is deprecated in v1.19+' };
-
-/** The whole body. Rejects with a 413 as soon as it is too large, and when the client goes away before its end. */
-export function readBody(request: IncomingMessage, limit: number): Promise<Buffer> {
-  if (Number(request.headers['content-length'] ?? 0) > limit) return Promise.reject(tooLarge(limit));
-  // By events: iterating costs a multiple, and this runs for every write.
-  return new Promise((resolve, reject) => {
-    const parts: Buffer[] = [];
-    let size = 0;
-    request.on('data', (part: Buffer) => {
-      size += part.length;
-      if (size > limit) {
-        parts.length = 0;
-        reject(tooLarge(limit));
-      } else parts.push(part);
-    });
-    const onBroken = () => reject(badRequest('the request ended before its body did'));
-    request.once('error', onBroken);
-    request.once('close', onBroken);
-    request.once('end', () => {
-      request.off('close', onBroken);
-      const body = parts.length === 1 && parts[0] ? parts[0] : Buffer.concat(parts);
-      observerOf(request)?.body?.(body, request.headers['content-type'] ?? '');
-      resolve(body);
-    });
-  });
-}
 
 function fieldValidationOf(query: URLSearchParams): FieldValidation {
   const value = query.get('fieldValidation') ?? '';
@@ -294,7 +266,7 @@ export class ResourceHandler {
     const shown = negotiate(request.headers.accept);
     const contentType = mediaTypeOf(request.headers['content-type']);
     const patch = verb === 'patch' ? patchKind(contentType) : undefined;
-    const body = await readBody(request, this.limits.bodyBytes);
+    const body = await readBodyInTime(call, this.limits, this.deps.clock);
     const submitted: WriteRequest = {
       id,
       verb,

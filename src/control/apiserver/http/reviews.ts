@@ -18,7 +18,8 @@ import type { UserInfo } from '../../../security/authn/user.js';
 import type { AuthorizationAttributes, Authorizer, SelectorRequirement } from '../../../security/authz/authorizer.js';
 import { requirementsOf } from './access.js';
 import { negotiate } from './negotiation.js';
-import { readBody, type ResourceRequest } from './resource-handler.js';
+import { readBody } from './request-body.js';
+import type { ResourceRequest } from './resource-handler.js';
 import { sendJson } from './response.js';
 import { validateReview } from './review-validation.js';
 

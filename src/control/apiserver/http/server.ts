@@ -92,6 +92,8 @@ export interface ApiServerOptions {
   readonly tls?: { readonly key: string; readonly cert: string; readonly ca: string };
   /** Bytes of a request body; 3 MiB unless told. */
   readonly bodyBytes?: number;
+  /** Within how many milliseconds the body of a write must have arrived; 60,000 unless told. */
+  readonly bodyMs?: number;
   readonly watch?: WatchStreamLimits;
   /** Who a plain-HTTP request is made by, instead of authenticating (tests only). */
   readonly insecureUser?: UserInfo;
@@ -144,7 +146,11 @@ export class ApiServer implements Service {
     private readonly options: ApiServerOptions,
   ) {
     this.reads = deps.reads ?? new ObjectReads(deps);
-    const limits = { bodyBytes: options.bodyBytes ?? 3 * 1024 * 1024, watch: options.watch ?? DEFAULT_WATCH_LIMITS };
+    const limits = {
+      bodyBytes: options.bodyBytes ?? 3 * 1024 * 1024,
+      bodyMs: options.bodyMs ?? 60_000,
+      watch: options.watch ?? DEFAULT_WATCH_LIMITS,
+    };
     this.resources = new ResourceHandler({ ...deps, reads: this.reads }, limits, this.stopping.signal);
     this.paths = new PathHandler({
       ...deps,

@@ -6,7 +6,8 @@ import type { KindRegistry } from '../../../api/schema/registry.js';
 import type { TokenRequest } from '../../../api/types/authentication-v1.js';
 import { restrictNodeToken } from '../../../security/admission/node-restriction.js';
 import type { ServiceAccounts } from '../../../security/serviceaccounts/service-accounts.js';
-import { readBody, type ResourceRequest } from './resource-handler.js';
+import { readBody } from './request-body.js';
+import type { ResourceRequest } from './resource-handler.js';
 import { sendJson } from './response.js';
 
 const MAX_BYTES = 64 * 1024;

@@ -24,7 +24,7 @@ describe('the HTTP surface', () => {
   let server: ApiServer;
   let url: string;
 
-  const start = async (insecure = true) => {
+  const start = async (insecure = true, more: { bodyMs?: number } = {}) => {
     parts = await setUp();
     const { store, reads } = parts;
     const nodes = new NodeProxy({
@@ -43,7 +43,7 @@ describe('the HTTP surface', () => {
         log: silentLogger,
         nodes,
       },
-      { port: 0, host: '127.0.0.1', ...(insecure ? { insecureUser: SYSTEM_USER } : {}) },
+      { port: 0, host: '127.0.0.1', ...(insecure ? { insecureUser: SYSTEM_USER } : {}), ...more },
     );
     await server.start();
     url = `http://127.0.0.1:${server.address.port}`;
@@ -54,6 +54,19 @@ describe('the HTTP surface', () => {
   };
   const list = async (query: string) => (await (await fetch(`${url}/api/v1/configmaps?${query}`)).json()) as Listed;
   afterEach(async () => server.stop());
+
+  it('does not wait for ever for the body of a write', async () => {
+    await start(true, { bodyMs: 20 });
+    const headers = { 'content-type': 'application/json', 'content-length': 100 };
+    const sent = request(`${url}/api/v1/namespaces/default/configmaps`, { method: 'POST', headers, agent: false });
+    sent.write('{');
+    const answer = await new Promise<IncomingMessage>((resolve, reject) => {
+      sent.once('response', resolve).on('error', reject);
+    });
+    assert.deepEqual([answer.statusCode, answer.headers.connection], [504, 'close']);
+    answer.resume();
+    await new Promise((resolve) => answer.socket.once('close', resolve));
+  });
 
   it('lists in chunks that do not change under way', async () => {
     await start();
