@@ -15,7 +15,7 @@ import { createMergeReporter } from './honesty.js';
 import { dnsIp, kubernetesIp, type Enrolment } from './identity.js';
 import { createApiEndpoints, createNodeLiveness, deadNodes } from './liveness.js';
 import type { Mesh } from './mesh.js';
-import { majorityState } from './majority.js';
+import { MajorityConditions } from './majority-conditions.js';
 import { RoleLeases } from './role-leases.js';
 import { RoleRunner, type RoleFactory } from './roles.js';
 import type { Store } from './store.js';
@@ -36,16 +36,13 @@ export function createControlPlane(
   const { clock, log, metrics } = base;
   const { transport, membership } = mesh;
   const roles = new RoleRunner(clock, transport.self.id, roleFactories(base, enrolment, mesh, api, registry), log);
-  const leases = new RoleLeases(
-    { ...base, client: api.client },
-    {
-      isSequencer: () => replica.currentMode === 'leading',
-      nameOf: (peer) => membership.members().find(({ id }) => id === peer)?.name,
-    },
-  );
+  const place = {
+    isSequencer: () => replica.currentMode === 'leading',
+    nameOf: (peer: string) => membership.members().find(({ id }) => id === peer)?.name,
+  };
+  const leases = new RoleLeases({ ...base, client: api.client }, place);
+  const minority = new MajorityConditions({ ...base, client: api.client, replica }, place);
   const events = createEventRecorder({ ...base, client: api.client }, { component: 'skein' });
-  const registeredPeers = metrics.gauge('skein_registered_peers', 'Peers of which a majority is needed');
-  const presentPeers = metrics.gauge('skein_present_peers', 'Registered peers that are in this part of the cluster');
   let unsubscribe: () => void = () => undefined;
   const listeners: Service = {
     name: 'view-listeners',
@@ -56,9 +53,7 @@ export function createControlPlane(
           writes.reset();
           roles.onView(view);
           leases.onView(view);
-          const { registered, present } = majorityState(replica.registry, view?.voters ?? []);
-          registeredPeers.set(registered);
-          presentPeers.set(present);
+          minority.onChange();
         },
         onMerge: createMergeReporter({ reader: replica, metrics, events }),
         onFailure: (error) => onFailure(new Error(`the disk failed: ${errorText(error)}`, { cause: error })),
@@ -70,7 +65,7 @@ export function createControlPlane(
       return Promise.resolve();
     },
   };
-  return [roles, leases.controller, listeners];
+  return [roles, leases.controller, minority, listeners];
 }
 
 function roleFactories(
