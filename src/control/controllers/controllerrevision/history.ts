@@ -119,11 +119,11 @@ export class RevisionHistory {
         collisionCount: collisions,
       };
     }
-    const { update, collisionCount } = await this.create(owner, number, collisions);
+    const { update, collisionCount } = await this.create(owner, selects, number, collisions);
     return { all: [...all, update], update, same: [update], collisionCount };
   }
 
-  private async create(owner: TemplateOwner, number: number, collisions: number) {
+  private async create(owner: TemplateOwner, selects: LabelMatcher, number: number, collisions: number) {
     const { namespace = '', name: ownerName = '', annotations } = owner.metadata;
     const template = owner.spec?.template;
     for (let collisionCount = collisions; ; collisionCount++) {
@@ -146,7 +146,7 @@ export class RevisionHistory {
       } catch (error) {
         if (!isAlreadyExists(error) || collisionCount - collisions >= MAX_COLLISIONS) throw error;
         const present = await this.deps.client.get<ControllerRevision>(CONTROLLERREVISIONS, namespace, name);
-        if (!isOf(present, template)) continue;
+        if (!isOf(present, template) || !selects.matches(present.metadata.labels)) continue;
         const holder = controllerOf(present);
         if (
           !holder ||
