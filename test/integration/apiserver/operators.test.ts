@@ -130,7 +130,11 @@ const FIRST: readonly Step[] = [
     run: 'wait crd certificates.certs.example.com --for=condition=Established --timeout=5s',
     out: 'customresourcedefinition.apiextensions.k8s.io/certificates.certs.example.com condition met\n',
   },
-  { run: 'apply -f -', input: OPERATOR, out: /^(?:\S+ unchanged\n){6}validatingwebhookconfiguration\S+ configured\n\S+ unchanged\n$/ },
+  {
+    run: 'apply -f -',
+    input: OPERATOR,
+    out: /^(?:\S+ unchanged\n){6}validatingwebhookconfiguration\S+ configured\n\S+ unchanged\n$/,
+  },
   { run: 'create -f -', input: CERTIFICATE, out: 'certificate.certs.example.com/web created\n' },
   {
     run: 'create -f -',
