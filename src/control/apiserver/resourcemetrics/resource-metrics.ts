@@ -117,7 +117,11 @@ export class ResourceMetrics {
   private nodeMetrics(info: ResourceInfo, node: KubeObject, usage: NodeUsage): KubeObject {
     const containers = [...usage.pods.values()].flat();
     const sum = (field: 'nanocores' | 'memoryBytes') => containers.reduce((total, one) => total + one[field], 0);
-    const usageTotal = usageOf(sum('nanocores'), sum('memoryBytes'));
+    const { nanocores, memoryBytes } = usage.machine ?? {
+      nanocores: sum('nanocores'),
+      memoryBytes: sum('memoryBytes'),
+    };
+    const usageTotal = usageOf(nanocores, memoryBytes);
     return Object.assign(this.common(info, node, usage), { usage: usageTotal });
   }
 

@@ -2,6 +2,10 @@
 
 /** The parts of `stats/v1alpha1 Summary` that are used. */
 export interface StatsSummary {
+  readonly node?: {
+    readonly cpu?: { readonly usageCoreNanoSeconds?: number };
+    readonly memory?: { readonly workingSetBytes?: number };
+  };
   readonly pods?: readonly {
     readonly podRef?: { readonly name?: string; readonly namespace?: string; readonly uid?: string };
     readonly containers?: readonly {
@@ -13,11 +17,18 @@ export interface StatsSummary {
   }[];
 }
 
-/** What one node's containers had used up at one moment. */
+interface Counted {
+  readonly cpuNanoseconds: number;
+  readonly memoryBytes: number;
+}
+
+/** What one node and its containers had used up at one moment. */
 export interface NodeSample {
   readonly node: string;
   /** Monotonic milliseconds of the clock that took the sample. */
   readonly takenAtMs: number;
+  /** The whole machine; absent where the node does not tell. */
+  readonly machine?: Counted;
   /** By `namespace/pod`. */
   readonly pods: ReadonlyMap<string, readonly ContainerSample[]>;
 }
@@ -41,6 +52,8 @@ export interface NodeUsage {
   readonly node: string;
   /** The time between the two samples that this is the difference of. */
   readonly windowMs: number;
+  /** The whole machine; absent where it is not known. */
+  readonly machine?: Omit<ContainerUsage, 'name'>;
   readonly pods: ReadonlyMap<string, readonly ContainerUsage[]>;
 }
 
@@ -55,7 +68,10 @@ export function sampleOf(node: string, takenAtMs: number, summary: StatsSummary)
     });
     if (samples.length > 0) pods.set(`${podRef?.namespace ?? ''}/${podRef?.name ?? ''}`, samples);
   }
-  return { node, takenAtMs, pods };
+  const cpuNanoseconds = summary.node?.cpu?.usageCoreNanoSeconds;
+  const memoryBytes = summary.node?.memory?.workingSetBytes;
+  if (cpuNanoseconds === undefined || memoryBytes === undefined) return { node, takenAtMs, pods };
+  return { node, takenAtMs, machine: { cpuNanoseconds, memoryBytes }, pods };
 }
 
 /**
@@ -75,5 +91,17 @@ export function usageBetween(before: NodeSample, after: NodeSample): NodeUsage {
     });
     if (usages.length === containers.length) pods.set(key, usages);
   }
-  return { node: after.node, windowMs, pods };
+  const machine = windowMs > 0 ? machineBetween(before.machine, after.machine, windowMs) : undefined;
+  return { node: after.node, windowMs, ...(machine ? { machine } : {}), pods };
+}
+
+/** Nothing when the counter went back: the machine was started anew. */
+function machineBetween(
+  before: Counted | undefined,
+  after: Counted | undefined,
+  windowMs: number,
+): NodeUsage['machine'] {
+  if (!before || !after || after.cpuNanoseconds < before.cpuNanoseconds) return undefined;
+  const nanocores = Math.round(((after.cpuNanoseconds - before.cpuNanoseconds) * 1000) / windowMs);
+  return { nanocores, memoryBytes: after.memoryBytes };
 }
