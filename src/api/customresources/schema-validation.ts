@@ -1,10 +1,10 @@
 /** What a schema of a CustomResourceDefinition must and must not say to be structural, with upstream's texts and field paths. */
+import { compilePattern } from '../patterns.js';
 import type { JSONSchemaProps } from '../types/apiextensions-v1.js';
 import type { FieldErrors } from '../validation/field-errors.js';
 import { brokenRules } from './expressions.js';
 import { validateExpressions } from './expression-validation.js';
 import { checkKeywords } from './schema-keywords.js';
-import { compilePattern } from './patterns.js';
 import { prune } from './pruning.js';
 import { structuralOf } from './structural.js';
 import { validateUniqueLists } from './unique-lists.js';

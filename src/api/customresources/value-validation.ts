@@ -4,10 +4,10 @@
  */
 import { isDeepStrictEqual } from 'node:util';
 import type { FieldError } from '../errors.js';
+import { matchesPattern } from '../patterns.js';
 import type { JSONSchemaProps } from '../types/apiextensions-v1.js';
 import { violatesFormat } from './formats.js';
 import { goNumber, goValue } from './go-values.js';
-import { matchesPattern } from './patterns.js';
 import { joined } from './pruning.js';
 import { structuralOf, type Structural } from './structural.js';
 

@@ -1,29 +1,21 @@
 /** Regular expressions in linear time (RE2's syntax), with their cost paid before they run. */
-import { RE2JS } from 're2js';
+import type { RE2JS } from 're2js';
+import { compilePattern as compiled } from '../../patterns.js';
 import type { Evaluation } from '../evaluation.js';
 import type { FunctionTable } from '../functions.js';
 import { CelError, CelList } from '../values.js';
 
-/** Compiled patterns that are kept. */
-const CACHE_LIMIT = 256;
 /** Characters of one pattern at most: compiling takes time and memory in proportion. */
 const PATTERN_LIMIT = 4096;
-const cache = new Map<string, RE2JS>();
 
 /** Throws {@link CelError} for a pattern that RE2 does not know. */
 export function compilePattern(pattern: string): RE2JS {
-  const known = cache.get(pattern);
-  if (known !== undefined) return known;
   if (pattern.length > PATTERN_LIMIT) throw new CelError(`error parsing regexp: expression too large`);
-  let compiled: RE2JS;
   try {
-    compiled = RE2JS.compile(pattern);
+    return compiled(pattern);
   } catch (error) {
     throw new CelError(error instanceof Error ? error.message : String(error), { cause: error });
   }
-  if (cache.size >= CACHE_LIMIT) cache.delete(cache.keys().next().value ?? '');
-  cache.set(pattern, compiled);
-  return compiled;
 }
 
 const charge = (text: string, pattern: string, evaluation: Evaluation) =>

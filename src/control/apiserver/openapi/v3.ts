@@ -87,6 +87,8 @@ export class OpenApiV3 {
         paths[path] = { serverRelativeURL: `/openapi/v3/${path}?hash=${hash}` };
       }
     }
+    // Those of groups that are gone.
+    for (const path of this.documents.keys()) if (!(path in paths)) this.documents.delete(path);
     return { paths };
   }
 
