@@ -64,9 +64,7 @@ export const agentConfigSchema = z.strictObject({
   fsync: flag.default(true).describe('Force acknowledged writes through to the medium'),
   historyEvents: positive.default(10_000).describe('Events kept for watches to resume from'),
   logMegabytes: positive.default(64).describe('Log kept in memory and on disk for peers that catch up, in MiB'),
-  tombstoneRetentionHours: positive
-    .default(24)
-    .describe('How long deletions are remembered'),
+  tombstoneRetentionHours: positive.default(24).describe('How long deletions are remembered'),
   tolerationSeconds: integer
     .min(0)
     .default(5)
