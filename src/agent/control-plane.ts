@@ -104,6 +104,7 @@ function roleFactories(
         kinds: (group, version, resource) => registry.find(group, version, resource),
         deletableResources: () => deletable(registry),
         customResources: () => customResources(registry),
+        groupVersions: () => builtInVersions(registry),
         nodeLifecycle: { unknownGraceMs: UNKNOWN_GRACE_MS },
         taintEviction: { unknownGraceMs: UNKNOWN_GRACE_MS },
       });
@@ -130,4 +131,15 @@ function customResources(registry: KindRegistry): ResourceRef[] {
     if (custom && view !== undefined) stored.set(groupResourceOf(view.storage), view.storage);
   }
   return [...stored.values()];
+}
+
+/** Groups and versions of kinds that no definition made. */
+function builtInVersions(registry: KindRegistry): { group: string; version: string }[] {
+  const known = new Map(
+    registry
+      .all()
+      .filter(({ custom }) => !custom)
+      .map(({ group, version }) => [`${group}/${version}`, { group, version }]),
+  );
+  return [...known.values()];
 }

@@ -10,6 +10,7 @@ import type { KubeObject } from '../api/object.js';
 import type { Revision } from './object-store.js';
 import { freezeObject } from './frozen-object.js';
 import { seal, unseal } from './log-entry.js';
+import { jsonTextOf } from './object-text.js';
 import { NO_STAMP, type Stamp } from './stamp.js';
 import { appendWrites } from './crdt/document.js';
 import type { KindPolicy } from './kind-policy.js';
@@ -183,10 +184,10 @@ export function encodeRecord(record: ObjectRecord): Uint8Array {
   const { value, pending, document, ...rest } = record;
   return seal({
     ...rest,
-    ...(value ? { value: JSON.stringify(value) } : {}),
+    ...(value ? { value: jsonTextOf(value) } : {}),
     ...(document ? { document } : {}),
     // The newest pending value is usually the value itself: not written twice.
-    pending: pending.map((one) => (one.value === value ? [one.stamp] : [one.stamp, JSON.stringify(one.value)])),
+    pending: pending.map((one) => (one.value === value ? [one.stamp] : [one.stamp, jsonTextOf(one.value)])),
   });
 }
 

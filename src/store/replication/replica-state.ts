@@ -10,6 +10,7 @@ import type { KubeObject } from '../../api/object.js';
 import { ObjectHistory, type HistoryLimits } from '../object-history.js';
 import { ObjectTable, withRevision } from '../object-table.js';
 import { freezeObject } from '../frozen-object.js';
+import { rememberText } from '../object-text.js';
 import { afterDelete, afterPut, decodeRecord, type ObjectRecord } from '../record.js';
 import { stampMs, type Stamp, type StampClock } from '../stamp.js';
 import type { KindPolicies } from '../kind-policy.js';
@@ -228,7 +229,7 @@ export class ReplicaState {
       case 'put':
         return {
           key: entry.key,
-          object: this.own.get(entry.revision) ?? freezeObject(JSON.parse(entry.value) as KubeObject),
+          object: this.own.get(entry.revision) ?? objectFrom(entry.value),
         };
       case 'delete':
         return { key: entry.key, object: undefined };
@@ -292,7 +293,7 @@ export class ReplicaState {
       }
       case 'put': {
         const before = fresh.get(entry.key) ?? this.table.record(entry.key);
-        const value = this.own.get(entry.revision) ?? freezeObject(JSON.parse(entry.value) as KubeObject);
+        const value = this.own.get(entry.revision) ?? objectFrom(entry.value);
         this.own.delete(entry.revision);
         return afterPut(before, entry.key, value, entry.revision, entry.stamp, this.policyOf(entry.key));
       }
@@ -391,4 +392,10 @@ function atRevision(record: ObjectRecord, revision: Revision): { readonly value:
       metadata: { ...record.value.metadata, resourceVersion: String(revision) },
     }),
   };
+}
+
+function objectFrom(text: string): KubeObject {
+  const object = freezeObject(JSON.parse(text) as KubeObject);
+  rememberText(object, text);
+  return object;
 }
