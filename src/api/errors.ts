@@ -101,8 +101,15 @@ const detailsOf = ({ group, resource }: Qualified, name: string): StatusDetails 
 export const notFound = (of: Qualified, name: string) =>
   new ApiError(404, 'NotFound', `${qualified(of)} "${name}" not found`, detailsOf(of, name));
 
-/** The path itself is unknown to the server. */
+/** Nothing is served at a path below a built-in API group, or below one of this server's own APIs. */
 export const notFoundPath = () => new ApiError(404, 'NotFound', 'the server could not find the requested resource', {});
+
+/** Nothing is served at a path anywhere else: sent as plain text, as upstream's handler of last resort does. */
+export class PageNotFound extends ApiError {
+  constructor() {
+    super(404, 'NotFound', '404 page not found');
+  }
+}
 
 export const alreadyExists = (of: Qualified, name: string) =>
   new ApiError(409, 'AlreadyExists', `${qualified(of)} "${name}" already exists`, detailsOf(of, name));

@@ -105,6 +105,7 @@ export class KindRegistry {
   readonly #kindSchemas = new Map<string, string>();
   readonly #kinds = new Map<string, KindInfo>();
   readonly #generations = new Map<string, number>();
+  readonly #builtInGroups = new Set<string>();
   #generation = 0;
   #all: readonly ResourceInfo[] | undefined;
   #groups: readonly GroupInfo[] | undefined;
@@ -118,7 +119,13 @@ export class KindRegistry {
     const registry = new KindRegistry(new SchemaCompiler(schemas, loadData('go-fields') as GoFieldsTable));
     registry.#indexSchemas(schemas);
     for (const [groupVersion, entries] of Object.entries(resources)) registry.#addBuiltIn(groupVersion, entries);
+    for (const { group } of registry.all()) registry.#builtInGroups.add(group);
     return registry;
+  }
+
+  /** Whether the group is Kubernetes' own; the core group is the empty text. */
+  isBuiltInGroup(group: string): boolean {
+    return this.#builtInGroups.has(group);
   }
 
   /** Every resource, in the order of registration (by group/version and name for the built-in ones). */

@@ -1,7 +1,7 @@
 /** Discovery documents, plain and aggregated, made from the registry. */
 import type { KindRegistry, ResourceInfo, SubresourceInfo } from '../../../api/schema/registry.js';
 import { apiVersionOf } from '../../../api/resource.js';
-import { notFoundPath } from '../../../api/errors.js';
+import { unknownPath } from '../unknown-path.js';
 
 const FORMAT = 'apidiscovery.k8s.io';
 
@@ -50,7 +50,7 @@ export const groupList = (registry: KindRegistry) => ({
 
 /** `GET /apis/{group}`. Throws a 404. */
 export function groupDocument(registry: KindRegistry, group: string) {
-  if (group === '' || groupVersions(registry, group).length === 0) throw notFoundPath();
+  if (group === '' || groupVersions(registry, group).length === 0) throw unknownPath(registry, group);
   return { kind: 'APIGroup', apiVersion: 'v1', ...groupEntry(registry, group) };
 }
 
@@ -66,7 +66,7 @@ function kindFields(info: ResourceInfo, sub: SubresourceInfo) {
 /** `GET /api/v1` and `GET /apis/{group}/{version}`. Throws a 404. */
 export function resourceList(registry: KindRegistry, group: string, version: string) {
   const infos = registry.resources(group, version);
-  if (infos.length === 0) throw notFoundPath();
+  if (infos.length === 0) throw unknownPath(registry, group);
   const resources = sortedByName(infos).flatMap((info) => [
     {
       name: info.resource,

@@ -1,6 +1,6 @@
 /** Requests that are not about resources: discovery, OpenAPI, version, health, metrics. */
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { methodNotAllowed, notFoundPath } from '../../../api/errors.js';
+import { methodNotAllowed, PageNotFound } from '../../../api/errors.js';
 import type { KindRegistry } from '../../../api/schema/registry.js';
 import {
   JWKS_PATH,
@@ -42,6 +42,21 @@ export interface PathHandlerDeps {
   readonly openId?: OpenIdDocuments;
 }
 
+/** What the paths that are served begin with. */
+const ROOTS = new Set([
+  '',
+  'version',
+  'healthz',
+  'livez',
+  'readyz',
+  'metrics',
+  'api',
+  'apis',
+  'openapi',
+  '.well-known',
+  'openid',
+]);
+
 export class PathHandler {
   private readonly openApiV2: OpenApiV2;
   private readonly openApiV3: OpenApiV3;
@@ -52,9 +67,10 @@ export class PathHandler {
   }
 
   async handle(request: IncomingMessage, response: ServerResponse, url: URL): Promise<void> {
-    if (request.method !== 'GET' && request.method !== 'HEAD') throw methodNotAllowed();
     const path = url.pathname.length > 1 ? url.pathname.replace(/\/$/, '') : url.pathname;
     const [, first = '', ...rest] = path.split('/');
+    const reads = request.method === 'GET' || request.method === 'HEAD';
+    if (!reads && ROOTS.has(first)) throw methodNotAllowed();
     switch (first) {
       case '':
         return sendJson(request, response, 200, { paths: this.rootPaths() });
@@ -65,7 +81,7 @@ export class PathHandler {
       case 'readyz':
         return this.health(request, response, first, rest[0], url.searchParams);
       case 'metrics':
-        if (!this.deps.metricsText) throw notFoundPath();
+        if (!this.deps.metricsText) throw new PageNotFound();
         return sendText(
           request,
           response,
@@ -82,7 +98,7 @@ export class PathHandler {
       case 'openid':
         return this.openIdDocument(request, response, path);
       default:
-        throw notFoundPath();
+        throw new PageNotFound();
     }
   }
 
@@ -148,7 +164,7 @@ export class PathHandler {
       const contentType = binary ? OPENAPI_V2_PROTOBUF : 'application/json';
       return sendBytes(request, response, 200, bytes, { contentType, headers: { Vary: 'Accept' } });
     }
-    if (version !== 'v3') throw notFoundPath();
+    if (version !== 'v3') throw new PageNotFound();
     if (rest.length === 0) return sendJson(request, response, 200, this.openApiV3.index());
     const { bytes, hash } = this.openApiV3.document(rest.join('/'));
     return sendBytes(request, response, 200, bytes, { headers: { Etag: `"${hash}"` } });
@@ -164,7 +180,7 @@ export class PathHandler {
     if (openId && path === JWKS_PATH) {
       return sendJson(request, response, 200, openId.jwks(), { headers, contentType: 'application/jwk-set+json' });
     }
-    throw notFoundPath();
+    throw new PageNotFound();
   }
 
   private async health(
@@ -179,7 +195,7 @@ export class PathHandler {
       ({ name, live }) =>
         (endpoint !== 'livez' || live) && (only === undefined || name === only) && !excluded.has(name),
     );
-    if (only !== undefined && only !== 'ping' && checks.length === 0) throw notFoundPath();
+    if (only !== undefined && only !== 'ping' && checks.length === 0) throw new PageNotFound();
     const lines = ['[+]ping ok'];
     let failed = false;
     for (const check of checks) {

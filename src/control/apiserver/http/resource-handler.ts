@@ -1,7 +1,14 @@
 /** Requests about resources: reads from the replica, writes to the sequencer, watches as streams. */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Clock } from '../../../base/clock.js';
-import { badRequest, methodNotAllowed, notFoundPath, unsupportedMediaType } from '../../../api/errors.js';
+import {
+  type ApiError,
+  badRequest,
+  methodNotAllowed,
+  notFound,
+  notFoundPath,
+  unsupportedMediaType,
+} from '../../../api/errors.js';
 import { mediaTypeOf, parseBody } from '../../../api/body.js';
 import type { KubeObject } from '../../../api/object.js';
 import { apiVersionOf } from '../../../api/resource.js';
@@ -16,6 +23,7 @@ import { encodeList, encodeObject } from '../reads/encoding.js';
 import { storeFailure, type ObjectReads } from '../reads/object-reads.js';
 import { parseSelection } from '../reads/selection.js';
 import { partialOf, tableFor } from '../tables/table.js';
+import { unknownPath } from '../unknown-path.js';
 import { creatableOnUpdate } from '../writes/kind-rules.js';
 import type { DeleteParameters, PatchKind, WriteRequest, WriteVerb } from '../writes/write-request.js';
 import { FlushSchedule } from './flush-schedule.js';
@@ -105,6 +113,10 @@ const numberOf = (query: URLSearchParams, name: string): number => {
   return Number(text);
 };
 
+/** Custom resources' handler names the object, as upstream's does. */
+const unknownSubresource = (info: ResourceInfo, { name }: ResourcePath): ApiError =>
+  info.custom ? notFound(info, name) : notFoundPath();
+
 export class ResourceHandler {
   private readonly flushes: FlushSchedule;
 
@@ -120,7 +132,7 @@ export class ResourceHandler {
     const { verb, path, info } = call;
     const deprecation = info.rules?.deprecation ?? (info.group === '' ? DEPRECATED[info.kind] : undefined);
     if (deprecation !== undefined) call.response.setHeader('Warning', warningHeader(deprecation));
-    if (!scopeFits(info, path, verb) && !(verb === 'create' && path.subresource !== '')) throw notFoundPath();
+    if (!scopeFits(info, path, verb) && !(verb === 'create' && path.subresource !== '')) throw this.unknown(info);
     switch (verb) {
       case 'get':
         return this.get(call);
@@ -129,7 +141,7 @@ export class ResourceHandler {
       case 'watch':
         return this.watch(call);
       case 'connect':
-        throw notFoundPath();
+        throw this.unknown(info);
       case 'create':
       case 'update':
       case 'patch':
@@ -139,12 +151,16 @@ export class ResourceHandler {
     }
   }
 
+  private unknown({ group }: ResourceInfo): ApiError {
+    return unknownPath(this.deps.registry, group);
+  }
+
   private async get({ request, response, query, path, info }: ResourceRequest): Promise<void> {
     const shown = negotiate(request.headers.accept);
     const { subresource } = path;
     if (subresource !== '') {
       const known = info.subresources.get(subresource);
-      if (!known) throw notFoundPath();
+      if (!known) throw unknownSubresource(info, path);
       if (!known.verbs.includes('get')) throw methodNotAllowed();
     } else if (!info.verbs.includes('get')) throw methodNotAllowed();
     const object = await this.deps.reads.get(
@@ -312,10 +328,11 @@ export class ResourceHandler {
     return decision === 'allow' ? {} : { creationRefused: refusalText(creating, reason) };
   }
 
-  private checkWritable(info: ResourceInfo, { subresource, name }: ResourcePath, verb: WriteVerb): void {
+  private checkWritable(info: ResourceInfo, path: ResourcePath, verb: WriteVerb): void {
+    const { subresource, name } = path;
     if (subresource !== '') {
       const known = info.subresources.get(subresource);
-      if (!known) throw notFoundPath();
+      if (!known) throw unknownSubresource(info, path);
       if (!known.verbs.includes(verb)) throw methodNotAllowed();
       return;
     }

@@ -3,7 +3,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { promisify } from 'node:util';
 import { constants, gzip } from 'node:zlib';
 import { stringify } from 'yaml';
-import { ApiError, internalError, type Status } from '../../../api/errors.js';
+import { ApiError, internalError, PageNotFound, type Status } from '../../../api/errors.js';
 import { observerOf } from './exchange-observer.js';
 
 const compress = promisify(gzip);
@@ -79,13 +79,14 @@ export function sendText(
   });
 }
 
-/** Any failure as the `Status` that a Kubernetes server sends. */
+/** Any failure as the `Status` that a Kubernetes server sends; a path where nothing is, as text. */
 export function sendError(
   request: IncomingMessage,
   response: ServerResponse,
   error: unknown,
   warnings: readonly string[] = [],
 ): Promise<void> {
+  if (error instanceof PageNotFound) return sendText(request, response, error.code, `${error.message}\n`);
   const failure = error instanceof ApiError ? error : internalError(error);
   const status: Status = failure.toStatus();
   const retry = failure.details?.retryAfterSeconds ?? (failure.code === 503 || failure.code === 429 ? 1 : undefined);

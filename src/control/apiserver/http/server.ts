@@ -11,7 +11,7 @@ import type { Clock } from '../../../base/clock.js';
 import type { Service } from '../../../base/lifecycle.js';
 import { errorText, type Logger } from '../../../base/log.js';
 import { uuid, type Random } from '../../../base/random.js';
-import { ApiError, methodNotAllowed, notFoundPath } from '../../../api/errors.js';
+import { ApiError, methodNotAllowed } from '../../../api/errors.js';
 import type { KindRegistry } from '../../../api/schema/registry.js';
 import {
   type Authenticator,
@@ -31,6 +31,7 @@ import type { NodeProxy } from '../proxy/node-proxy.js';
 import { ObjectReads } from '../reads/object-reads.js';
 import { METRICS_GROUP } from '../resourcemetrics/kinds.js';
 import type { ResourceMetrics } from '../resourcemetrics/resource-metrics.js';
+import { unknownPath } from '../unknown-path.js';
 import { attributesOf, decisionAnnotations, refusal } from './access.js';
 import { actingUser } from './impersonation.js';
 import { observerOf } from './exchange-observer.js';
@@ -282,7 +283,7 @@ export class ApiServer implements Service {
       return;
     }
     const info = await this.kindOf(path);
-    if (!info) throw notFoundPath();
+    if (!info) throw unknownPath(this.deps.registry, path.group);
     const call = {
       request,
       response,

@@ -1,6 +1,6 @@
 /** OpenAPI v3: an index, and a document per group and version with the schemas it reaches. */
 import { createHash } from 'node:crypto';
-import { notFoundPath } from '../../../api/errors.js';
+import { PageNotFound } from '../../../api/errors.js';
 import type { KindRegistry } from '../../../api/schema/registry.js';
 import { customSchemas } from './custom-schemas.js';
 import type { OpenApiSchema } from '../../../api/schema/schema.js';
@@ -95,7 +95,7 @@ export class OpenApiV3 {
   /** `GET /openapi/v3/{path}`, e.g. `apis/apps/v1`. Throws a 404. */
   document(path: string): { bytes: Buffer; hash: string } {
     const match = /^(?:api\/([^/]+)|apis\/([^/]+)\/([^/]+))$/.exec(path);
-    if (!match) throw notFoundPath();
+    if (!match) throw new PageNotFound();
     const [, core, group = '', version = core ?? ''] = match;
     const generation = this.registry.generationOf(group, version);
     const known = this.documents.get(path);
@@ -110,7 +110,7 @@ export class OpenApiV3 {
 
   private build(group: string, version: string): object {
     const infos = this.registry.resources(group, version);
-    if (infos.length === 0) throw notFoundPath();
+    if (infos.length === 0) throw new PageNotFound();
     const paths: Record<string, object> = {};
     for (const described of describedPaths(infos)) {
       const operations = described.operations.map((operation) => [

@@ -55,6 +55,43 @@ describe('the HTTP surface', () => {
   const list = async (query: string) => (await (await fetch(`${url}/api/v1/configmaps?${query}`)).json()) as Listed;
   afterEach(async () => server.stop());
 
+  it('says with text that there is no such page, and with a Status below built-in groups', async () => {
+    const widgets = { group: 'example.com', version: 'v1', resource: 'widgets', kind: 'Widget', namespaced: true };
+    registry.register({ ...widgets, schema: { type: 'object' } });
+    await start();
+    const text = '404 page not found\n';
+    const status = 'the server could not find the requested resource';
+    const expected: readonly (readonly [path: string, answer: string])[] = [
+      ['/nonsense', text],
+      ['/healthz/nonsense', text],
+      ['/openapi/v3/apis/nonsense/v1', text],
+      ['/apis/nonsense', text],
+      ['/apis/nonsense/v1', text],
+      ['/apis/nonsense/v1/things', text],
+      ['/apis/example.com/v1/gadgets', text],
+      ['/apis/example.com/v2/widgets', text],
+      ['/apis/example.com/v1/widgets/w', text],
+      ['/apis/example.com/v1/namespaces/default/widgets/w/status', 'widgets.example.com "w" not found'],
+      ['/api/v2', status],
+      ['/api/v1/things', status],
+      ['/api/v1/namespaces/default/pods/p/nonsense', status],
+      ['/apis/apps/v2', status],
+      ['/apis/apps/v1/things', status],
+    ];
+    for (const [path, answer] of expected) {
+      const response = await fetch(`${url}${path}`);
+      const type = response.headers.get('content-type');
+      const body = await response.text();
+      assert.equal(response.status, 404, path);
+      if (answer === text) assert.deepEqual([type, body], ['text/plain; charset=utf-8', text], path);
+      else
+        assert.deepEqual([type, (JSON.parse(body) as { message: string }).message], ['application/json', answer], path);
+    }
+    const posted = await fetch(`${url}/nonsense`, { method: 'POST' });
+    assert.deepEqual([posted.status, await posted.text()], [404, text]);
+    registry.unregister('example.com', 'v1', 'widgets');
+  });
+
   it('does not wait for ever for the body of a write', async () => {
     await start(true, { bodyMs: 20 });
     const headers = { 'content-type': 'application/json', 'content-length': 100 };
