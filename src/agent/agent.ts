@@ -8,6 +8,7 @@
  */
 import '../base/polyfill.js';
 import { setPriority } from 'node:os';
+import { join } from 'node:path';
 import { systemClock } from '../base/clock.js';
 import { deferred } from '../base/deferred.js';
 import { ServiceGroup, type Service } from '../base/lifecycle.js';
@@ -16,6 +17,7 @@ import { systemRandom } from '../base/random.js';
 import { KindRegistry } from '../api/schema/registry.js';
 import { createLogger } from '../observability/log.js';
 import { PrometheusMetrics } from '../observability/metrics.js';
+import { LevelDisk } from '../store/level-disk.js';
 import { createApi } from './api.js';
 import type { AgentBase } from './base.js';
 import type { AgentConfig } from './config.js';
@@ -92,7 +94,8 @@ async function assemble(
   const { identity } = enrolment;
   const registry = KindRegistry.load();
   const mesh = createMesh(base, config, address, enrolment);
-  const store = createStore(base, config, enrolment, mesh, registry);
+  const disk = new LevelDisk(join(config.dataDir, 'store'));
+  const store = createStore(base, config, enrolment, mesh, registry, disk);
   const { replica } = store;
   const api = createApi(base, config, address, enrolment, mesh, store, registry);
   const node = await createNode(

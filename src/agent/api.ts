@@ -2,13 +2,13 @@
 import { Agent as HttpsAgent, request as httpsRequest } from 'node:https';
 import type { IncomingMessage } from 'node:http';
 import { rfc3339 } from '../base/clock.js';
-import { uuid } from '../base/random.js';
+import { uuid, type Random } from '../base/random.js';
 import { ServiceGroup, type Service } from '../base/lifecycle.js';
 import { ApiError, type Status } from '../api/errors.js';
 import type { KindRegistry } from '../api/schema/registry.js';
 import { InProcessClient } from '../control/apiserver/client.js';
 import { ApiServer, type PathExtension } from '../control/apiserver/http/server.js';
-import { createApiPipeline } from '../control/apiserver/pipeline.js';
+import { createApiPipeline, type ApiPipeline } from '../control/apiserver/pipeline.js';
 import { NodeProxy } from '../control/apiserver/proxy/node-proxy.js';
 import { registerMetricsKinds } from '../control/apiserver/resourcemetrics/kinds.js';
 import { ResourceMetrics } from '../control/apiserver/resourcemetrics/resource-metrics.js';
@@ -19,6 +19,7 @@ import type { Authorizer } from '../security/authz/authorizer.js';
 import { handleJoin } from '../security/ca/join-server.js';
 import { createToken, parseToken } from '../security/ca/token.js';
 import type { ServiceAccounts } from '../security/serviceaccounts/service-accounts.js';
+import type { ObjectStore } from '../store/object-store.js';
 import type { Replica } from '../store/replication/replica.js';
 import type { AgentBase } from './base.js';
 import type { AgentConfig } from './config.js';
@@ -81,8 +82,7 @@ export function createApi(
     followers: audit
       ? new ServiceGroup('apiserver-parts', [pipeline.followers, audit.file], base.log)
       : pipeline.followers,
-    clientFor: (role, epoch) =>
-      new InProcessClient({ store: pipeline.admitting(fencedStore(replica, { role, epoch })), reads, random }),
+    clientFor: fencedClients(replica, pipeline, random),
     createServer: (importImage) =>
       new ApiServer(
         {
@@ -103,6 +103,13 @@ export function createApi(
         { port: config.apiPort, host: '0.0.0.0', tls },
       ),
   };
+}
+
+/** Clients for terms of roles: see {@link Api.clientFor}. */
+export function fencedClients(store: ObjectStore, pipeline: ApiPipeline, random: Random): Api['clientFor'] {
+  const { reads } = pipeline;
+  return (role, epoch) =>
+    new InProcessClient({ store: pipeline.admitting(fencedStore(store, { role, epoch })), reads, random });
 }
 
 function createExtension(

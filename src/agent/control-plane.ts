@@ -9,12 +9,14 @@ import { Informer } from '../client/informer.js';
 import { createControllers } from '../control/controllers/index.js';
 import { createPodCidrAllocator } from '../control/controllers/nodeipam/pod-cidr-allocator.js';
 import { createScheduler } from '../control/scheduler/scheduler.js';
+import type { ClusterCa } from '../security/ca/authority.js';
+import type { NodeIdentity } from '../security/ca/identity-store.js';
 import type { Api } from './api.js';
-import type { AgentBase } from './base.js';
+import type { ComponentBase } from './base.js';
 import { createMergeReporter } from './honesty.js';
-import { dnsIp, kubernetesIp, type Enrolment } from './identity.js';
+import { dnsIp, kubernetesIp } from './identity.js';
 import { createApiEndpoints, createNodeLiveness, deadNodes } from './liveness.js';
-import type { Mesh } from './mesh.js';
+import type { Meeting } from './mesh.js';
 import { MajorityConditions } from './majority-conditions.js';
 import { RoleLeases } from './role-leases.js';
 import { RoleRunner, type RoleFactory } from './roles.js';
@@ -23,19 +25,27 @@ import type { Store } from './store.js';
 /** After a start: how long a node that nobody has heard of may take to appear before its pods are replaced, in milliseconds. */
 const UNKNOWN_GRACE_MS = 15_000;
 
+/** What the roles must be told of the cluster, and what signs for it. */
+export interface Authority {
+  readonly identity: Pick<NodeIdentity, 'clusterCidr' | 'serviceCidr' | 'caCertPem'>;
+  readonly ca: Pick<ClusterCa, 'signRequest'>;
+}
+
+type RoleApi = Pick<Api, 'client' | 'clientFor' | 'serviceAccounts' | 'authorizer'>;
+
 /** In the order to start them. `onFailure` is told when the store's disk fails. */
 export function createControlPlane(
-  base: AgentBase,
-  enrolment: Enrolment,
-  mesh: Mesh,
+  base: ComponentBase,
+  authority: Authority,
+  mesh: Meeting,
   { replica, writes }: Store,
-  api: Api,
+  api: RoleApi,
   registry: KindRegistry,
   onFailure: (error: unknown) => void,
 ): Service[] {
   const { clock, log, metrics } = base;
   const { transport, membership } = mesh;
-  const roles = new RoleRunner(clock, transport.self.id, roleFactories(base, enrolment, mesh, api, registry), log);
+  const roles = new RoleRunner(clock, transport.self.id, roleFactories(base, authority, mesh, api, registry), log);
   const place = {
     isSequencer: () => replica.currentMode === 'leading',
     nameOf: (peer: string) => membership.members().find(({ id }) => id === peer)?.name,
@@ -69,10 +79,10 @@ export function createControlPlane(
 }
 
 function roleFactories(
-  base: AgentBase,
-  { identity, ca }: Enrolment,
-  { membership }: Mesh,
-  api: Api,
+  base: ComponentBase,
+  { identity, ca }: Authority,
+  { membership }: Meeting,
+  api: RoleApi,
   registry: KindRegistry,
 ): Record<string, RoleFactory> {
   const { clusterCidr, serviceCidr } = identity;

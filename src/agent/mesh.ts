@@ -8,16 +8,21 @@ import type { AddressBook, AddressBookEntry } from '../p2p/libp2p/admission.js';
 import { Libp2pTransport } from '../p2p/libp2p/transport.js';
 import { Membership } from '../p2p/membership.js';
 import { PeerExchange } from '../p2p/peer-exchange.js';
-import type { PeerId } from '../p2p/transport.js';
+import type { PeerId, Transport } from '../p2p/transport.js';
 import { judgeHello, membershipHello } from '../security/ca/founding.js';
 import type { AgentBase } from './base.js';
 import type { AgentConfig } from './config.js';
 import type { Enrolment } from './identity.js';
 import type { PeerAttributes } from './liveness.js';
 
-export interface Mesh {
-  readonly transport: Libp2pTransport;
+/** How this peer meets the others. */
+export interface Meeting {
+  readonly transport: Transport;
   readonly membership: Membership;
+}
+
+export interface Mesh extends Meeting {
+  readonly transport: Libp2pTransport;
   /** In the order to start them: who listens comes before what speaks. */
   readonly services: readonly Service[];
 }

@@ -2,22 +2,14 @@
 import { request as httpsRequest } from 'node:https';
 import type { IncomingMessage } from 'node:http';
 import { join } from 'node:path';
-import type { Clock } from '../base/clock.js';
 import { launchedCommand } from '../base/launcher.js';
 import { ServiceGroup, type Service } from '../base/lifecycle.js';
-import type { Logger } from '../base/log.js';
-import type { Metrics } from '../base/metrics.js';
-import type { Random } from '../base/random.js';
 import { NODES } from '../api/resource.js';
 import type { Node } from '../api/types/core-v1.js';
-import type { Client } from '../client/client.js';
 import { Informer } from '../client/informer.js';
-import { VERSION } from '../control/apiserver/http/path-handler.js';
-import { ImageManager } from '../node/images/image-manager.js';
 import { ImageServer } from '../node/images/image-server.js';
 import { HttpPeerImages, STATUS_PATH } from '../node/images/peer-images.js';
-import { Kubelet } from '../node/kubelet/kubelet.js';
-import { NodeRegistration, type MachineFacts } from '../node/kubelet/node-registration.js';
+import type { MachineFacts } from '../node/kubelet/node-registration.js';
 import { KubeletServer } from '../node/kubelet/server/kubelet-server.js';
 import { NodeNetwork } from '../node/network/network.js';
 import { createProxy } from '../node/proxy/proxy.js';
@@ -28,17 +20,10 @@ import { ProcessRuntime } from '../node/runtime/process/process-runtime.js';
 import type { PodNetwork, Runtime } from '../node/runtime/runtime.js';
 import type { AgentConfig } from './config.js';
 import { dnsIp } from './identity.js';
+import { createKubelet, type NodeDeps } from './kubelet.js';
 import { kubeletAuthorization, type KubeletAccess } from './kubelet-access.js';
 import { readMachineFacts } from './machine.js';
 import { machineResolvers, NodeDns, resolvLines } from './node-dns.js';
-
-export interface NodeDeps {
-  readonly client: Client;
-  readonly clock: Clock;
-  readonly random: Random;
-  readonly log: Logger;
-  readonly metrics: Metrics;
-}
 
 export interface NodeSettings {
   readonly config: AgentConfig;
@@ -79,49 +64,33 @@ export async function createNode(deps: NodeDeps, settings: NodeSettings): Promis
   const runtime = createRuntime(deps, config, nodeName, network);
   const machine = await readMachineFacts(config.dataDir);
   const peers = new HttpPeerImages(peerImageClient(settings), deps.random, deps.log);
-  const images = new ImageManager({ ...deps, runtime, peers });
-  const registration: NodeRegistration = new NodeRegistration(
+  const { images, kubelet, registration } = createKubelet(
     {
       ...deps,
       runtime,
       machine,
+      nodes,
+      peers,
       ...(network ? { networkProblem: () => (network.ready ? undefined : 'the pod network is not ready') } : {}),
     },
-    { nodeName, addresses: [address], kubeletVersion: VERSION.gitVersion, kubeletPort: config.kubeletPort },
-  );
-  const kubelet = new Kubelet(
-    { ...deps, runtime, images, node: () => registration.node, isCurrent: settings.isCurrent },
     {
+      nodeName,
+      address,
+      kubeletPort: config.kubeletPort,
       root: config.dataDir,
       tmpfs: process.getuid?.() === 0,
-      context: {
-        nodeName,
-        hostIps: [address],
-        clusterDns: {
-          servers: network ? [dnsIp(settings.serviceCidr)] : machineResolvers(),
-          domain: config.clusterDomain,
-        },
-        hostDns: {
-          servers: machineResolvers(),
-          searches: resolvLines('/etc/resolv.conf', 'search'),
-          options: resolvLines('/etc/resolv.conf', 'options'),
-        },
-        memoryCapacityBytes: machine.memoryBytes,
-        allocatable: {
-          cpu: machine.cpus,
-          memory: machine.memoryBytes,
-          'ephemeral-storage': machine.ephemeralStorageBytes,
-        },
+      clusterDns: {
+        servers: network ? [dnsIp(settings.serviceCidr)] : machineResolvers(),
+        domain: config.clusterDomain,
       },
+      hostDns: {
+        servers: machineResolvers(),
+        searches: resolvLines('/etc/resolv.conf', 'search'),
+        options: resolvLines('/etc/resolv.conf', 'options'),
+      },
+      isCurrent: settings.isCurrent,
     },
   );
-  // Another part of the cluster may have called this node unreachable: set it right at once.
-  nodes.addHandler({
-    onUpsert: (node) => {
-      const ready = node.status?.conditions?.find(({ type }) => type === 'Ready');
-      if (node.metadata.name === nodeName && ready?.status === 'Unknown') registration.refresh();
-    },
-  });
   const imageServer = new ImageServer(runtime, deps.log);
   const server = new KubeletServer(
     { ...deps, pods: kubelet, runtime, nodeName, machineSpec: () => machineSpec(machine) },

@@ -1,20 +1,19 @@
 /** The replica of this peer, with the API's write pipeline as what its sequencer executes. */
-import { join } from 'node:path';
 import type { KindRegistry } from '../api/schema/registry.js';
 import { createWritePipeline, type WritePipeline } from '../control/apiserver/pipeline.js';
 import { DEFAULT_ADMISSION } from '../security/admission/default-plugins.js';
-import { LevelDisk } from '../store/level-disk.js';
+import type { NodeIdentity } from '../security/ca/identity-store.js';
+import type { Disk } from '../store/disk.js';
 import { DEFAULT_REPLICA_OPTIONS } from '../store/replication/context.js';
 import { Replica } from '../store/replication/replica.js';
-import type { AgentBase } from './base.js';
+import type { ComponentBase } from './base.js';
 import type { AgentConfig } from './config.js';
 import { fencedExecutor } from './fencing.js';
 import { warningExecutor } from './honesty.js';
-import type { Enrolment } from './identity.js';
 import { createKindPolicies } from './kind-policies.js';
 import { majorityExecutor, majorityState, withoutMajority } from './majority.js';
 import { deadNodes } from './liveness.js';
-import type { Mesh } from './mesh.js';
+import type { Meeting } from './mesh.js';
 import { createPeerNetwork } from './peer-network.js';
 
 /** Frames kept for peers that catch up; the limit in bytes is usually reached first. */
@@ -30,12 +29,18 @@ export interface Store {
   readonly writes: WritePipeline;
 }
 
+export type StoreSettings = Pick<
+  AgentConfig,
+  'ack' | 'fsync' | 'historyEvents' | 'logMegabytes' | 'tombstoneRetentionHours' | 'tolerationSeconds'
+>;
+
 export function createStore(
-  base: AgentBase,
-  config: AgentConfig,
-  { identity, founded }: Enrolment,
-  { transport, membership }: Mesh,
+  base: ComponentBase,
+  config: StoreSettings,
+  { identity, founded }: { readonly identity: Pick<NodeIdentity, 'serviceCidr'>; readonly founded: boolean },
+  { transport, membership }: Meeting,
   registry: KindRegistry,
+  disk: Disk,
 ): Store {
   const writes = createWritePipeline(
     { registry, random: base.random },
@@ -55,7 +60,7 @@ export function createStore(
   const replica: Replica = new Replica(
     {
       ...base,
-      disk: new LevelDisk(join(config.dataDir, 'store')),
+      disk,
       network: createPeerNetwork(transport, membership),
       policies: kinds,
       executor: fencedExecutor(

@@ -1,10 +1,9 @@
 /** From a container's spec to what the runtime is asked to create. */
-import { chmod, mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Pod, VolumeMount } from '../../api/types/core-v1.js';
 import type { DownwardFacts } from '../volumes/downward.js';
 import type { ObjectSource } from '../volumes/object-source.js';
-import { resolveSubPath, type MountedVolume } from '../volumes/pod-volumes.js';
+import { resolveSubPath, type MountedVolume, type PodFiles } from '../volumes/pod-volumes.js';
 import type { ContainerConfig, Image, Mount } from '../runtime/runtime.js';
 import { NOTE, specHash } from './container-notes.js';
 import { containerResources } from './container-resources.js';
@@ -19,7 +18,7 @@ export interface ConfigContext {
   readonly volumes: ReadonlyMap<string, MountedVolume>;
   readonly objects: ObjectSource;
   readonly facts: DownwardFacts;
-  readonly podDirectory: string;
+  readonly files: Pick<PodFiles, 'write'>;
   /** The managed `/etc/hosts`; absent for none. */
   readonly hostsPath: string | undefined;
   readonly memoryCapacityBytes: number;
@@ -97,12 +96,9 @@ function verifyNonRoot({ pod, start: { spec }, image }: ConfigContext): void {
 }
 
 /** The file that the container writes its last words to, one for each attempt. */
-async function messageFile({ start, podDirectory }: ConfigContext): Promise<{ mount: Mount }> {
-  const directory = join(podDirectory, 'containers', start.spec.name);
-  await mkdir(directory, { recursive: true });
-  const hostPath = join(directory, String(start.attempt));
-  await writeFile(hostPath, '');
-  await chmod(hostPath, 0o666);
+async function messageFile({ pod, start, files }: ConfigContext): Promise<{ mount: Mount }> {
+  const file = join('containers', start.spec.name, String(start.attempt));
+  const hostPath = await files.write(pod.metadata.uid ?? '', file, '', 0o666);
   const containerPath = start.spec.terminationMessagePath ?? '/dev/termination-log';
   return { mount: { hostPath, containerPath, readOnly: false, propagation: 'private' } };
 }

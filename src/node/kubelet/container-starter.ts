@@ -1,6 +1,5 @@
 /** Makes sandboxes and containers; what goes wrong becomes a {@link Failure} with a time for the next try and an event. */
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { readFile } from 'node:fs/promises';
 import { backoffMs } from '../../base/backoff.js';
 import type { Clock } from '../../base/clock.js';
 import { errorText, type Logger } from '../../base/log.js';
@@ -12,7 +11,7 @@ import type { Image, Runtime } from '../runtime/runtime.js';
 import type { DownwardFacts } from '../volumes/downward.js';
 import type { ObjectSource } from '../volumes/object-source.js';
 import { VolumeError } from '../volumes/payloads.js';
-import type { MountedVolume, PodVolumes } from '../volumes/pod-volumes.js';
+import type { MountedVolume, PodFiles } from '../volumes/pod-volumes.js';
 import { containerConfig } from './container-config.js';
 import { ContainerConfigError } from './environment.js';
 import { runHook } from './hooks.js';
@@ -40,7 +39,7 @@ export interface StarterDeps {
   readonly images: Pick<ImageManager, 'ensure'>;
   readonly clock: Clock;
   readonly log: Logger;
-  readonly volumes: PodVolumes;
+  readonly volumes: PodFiles;
   readonly objects: ObjectSource;
   readonly event: (pod: Pod, type: EventType, reason: string, message: string, container?: string) => void;
   readonly node: NodeContext;
@@ -186,7 +185,6 @@ export class ContainerStarter {
   private async create(state: PodState, start: Start, image: Image): Promise<string> {
     const { pod } = state;
     const volumes = await this.refresh(state);
-    const podDirectory = this.deps.volumes.podDirectory(state.uid);
     const processesOf = this.targetOf(state, start);
     return this.deps.runtime.createContainer({
       ...(await containerConfig({
@@ -196,8 +194,8 @@ export class ContainerStarter {
         volumes,
         objects: this.deps.objects,
         facts: this.facts(state),
-        podDirectory,
-        hostsPath: await this.hosts(state, podDirectory),
+        files: this.deps.volumes,
+        hostsPath: await this.hosts(state),
         memoryCapacityBytes: this.deps.node.memoryCapacityBytes,
       })),
       processesOf,
@@ -213,17 +211,14 @@ export class ContainerStarter {
     return target.id;
   }
 
-  private async hosts(state: PodState, podDirectory: string): Promise<string> {
+  private async hosts(state: PodState): Promise<string> {
     const { pod } = state;
     const { nodeName, clusterDns } = this.deps.node;
     const nodeHosts = pod.spec?.hostNetwork ? await readFile('/etc/hosts', 'utf8').catch(() => '') : '';
     const hostname = hostnameOf(pod, nodeName);
     const ips = newestSandbox(state.observed)?.ips ?? [];
-    await mkdir(podDirectory, { recursive: true });
-    const path = join(podDirectory, 'etc-hosts');
-    // Written in place: containers have the file itself mounted.
-    await writeFile(path, hostsFile(pod, ips, hostname, domainOf(pod, clusterDns.domain), nodeHosts), { mode: 0o644 });
-    return path;
+    const text = hostsFile(pod, ips, hostname, domainOf(pod, clusterDns.domain), nodeHosts);
+    return this.deps.volumes.write(state.uid, 'etc-hosts', text, 0o644);
   }
 
   private async postStart(state: PodState, { spec }: Start, id: string): Promise<void> {

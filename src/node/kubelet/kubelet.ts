@@ -20,7 +20,7 @@ import type { ImageManager } from '../images/image-manager.js';
 import { Prober } from '../probes/prober.js';
 import type { Runtime } from '../runtime/runtime.js';
 import { objectSource } from '../volumes/object-source.js';
-import { PodVolumes } from '../volumes/pod-volumes.js';
+import { PodVolumes, type PodFiles, type PodVolumesDeps } from '../volumes/pod-volumes.js';
 import { ServiceAccountTokens } from '../volumes/service-account-tokens.js';
 import { admit } from './admission.js';
 import { NOTE, type BackoffRule } from './container-notes.js';
@@ -41,6 +41,8 @@ export interface KubeletDeps {
   readonly node?: () => Node | undefined;
   /** False while this peer's copy of the cluster's state may lag behind what it ran before. True unless told. */
   readonly isCurrent?: () => boolean;
+  /** Where pods' files are kept; on this machine's disk unless told. */
+  readonly files?: (sources: PodVolumesDeps) => PodFiles;
 }
 
 export interface KubeletOptions {
@@ -67,7 +69,7 @@ export class Kubelet implements Service {
   private readonly events: EventRecorder;
   private readonly queue: WorkQueue;
   private readonly prober: Prober;
-  private readonly volumes: PodVolumes;
+  private readonly volumes: PodFiles;
   private readonly worker: PodWorker;
   private readonly states = new Map<string, PodState>();
   private readonly refreshedMs = new Map<string, number>();
@@ -94,10 +96,9 @@ export class Kubelet implements Service {
       onChange: again,
     });
     const objects = objectSource(client);
-    this.volumes = new PodVolumes(
-      { objects, tokens: new ServiceAccountTokens(deps) },
-      { root: options.root, tmpfs: options.tmpfs ?? false },
-    );
+    const sources = { objects, tokens: new ServiceAccountTokens(deps) };
+    const onDisk = () => new PodVolumes(sources, { root: options.root, tmpfs: options.tmpfs ?? false });
+    this.volumes = deps.files?.(sources) ?? onDisk();
     this.worker = new PodWorker(
       {
         runtime,

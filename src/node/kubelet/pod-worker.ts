@@ -2,7 +2,6 @@
  * Brings one pod a step closer to what is wished: observe, plan, report the status, act. Calls for one pod never overlap
  * (the kubelet's queue sees to it); slow ends of containers run beside it and bring the pod back when they are over.
  */
-import { open } from 'node:fs/promises';
 import type { Clock } from '../../base/clock.js';
 import { errorText, type Logger } from '../../base/log.js';
 import { isConflict, isNotFound } from '../../api/errors.js';
@@ -12,7 +11,7 @@ import type { Client } from '../../client/client.js';
 import type { EventType } from '../../client/event-recorder.js';
 import type { Prober } from '../probes/prober.js';
 import type { Container, Runtime } from '../runtime/runtime.js';
-import type { PodVolumes } from '../volumes/pod-volumes.js';
+import type { PodFiles } from '../volumes/pod-volumes.js';
 import { NOTE, RESTART_BACKOFF, type BackoffRule } from './container-notes.js';
 import { ContainerKiller } from './container-killer.js';
 import { ContainerStarter, type NodeContext, type StarterDeps } from './container-starter.js';
@@ -48,7 +47,7 @@ export interface PodWorkerDeps extends StarterDeps {
   readonly clock: Clock;
   readonly log: Logger;
   readonly prober: Prober;
-  readonly volumes: PodVolumes;
+  readonly volumes: PodFiles;
   readonly event: (pod: Pod, type: EventType, reason: string, message: string, container?: string) => void;
   readonly node: NodeContext;
   /** The pod has changed: call {@link PodWorker.sync} again. */
@@ -142,7 +141,7 @@ export class PodWorker {
     const known = this.lastWords.get(container.id);
     if (known !== undefined) return known;
     const path = container.annotations[NOTE.messagePath];
-    let text = path === undefined ? '' : await readEnd(path, MAX_MESSAGE_BYTES);
+    let text = path === undefined ? '' : await this.deps.volumes.readEnd(path, MAX_MESSAGE_BYTES);
     const failed = container.exitCode !== 0;
     if (text === '' && failed && container.annotations[NOTE.messagePolicy] === 'FallbackToLogsOnError') {
       text = await this.logEnd(container.id);
@@ -251,22 +250,6 @@ export class PodWorker {
     } catch (error) {
       if (!isNotFound(error) && !isConflict(error)) throw error;
     }
-  }
-}
-
-async function readEnd(path: string, bytes: number): Promise<string> {
-  try {
-    const file = await open(path, 'r');
-    try {
-      const { size } = await file.stat();
-      const buffer = Buffer.alloc(Math.min(bytes, size));
-      await file.read(buffer, 0, buffer.length, Math.max(0, size - bytes));
-      return buffer.toString('utf8');
-    } finally {
-      await file.close();
-    }
-  } catch {
-    return '';
   }
 }
 

@@ -5,7 +5,20 @@
  * worker sees to it). `clean` removes everything of a pod, tmpfs included, and never follows links out of it.
  */
 import { execFile } from 'node:child_process';
-import { chmod, chown, lchown, lstat, mkdir, open, readdir, readFile, realpath, rm, stat } from 'node:fs/promises';
+import {
+  chmod,
+  chown,
+  lchown,
+  lstat,
+  mkdir,
+  open,
+  readdir,
+  readFile,
+  realpath,
+  rm,
+  stat,
+  writeFile,
+} from 'node:fs/promises';
 import { dirname, join, normalize, sep } from 'node:path';
 import { promisify } from 'node:util';
 import { parseQuantity } from '../../api/quantity.js';
@@ -27,6 +40,20 @@ export interface PodVolumesDeps {
   readonly tokens: TokenSource;
 }
 
+/** What the kubelet keeps in files for its pods. On the machine's disk ({@link PodVolumes}), or simulated. */
+export interface PodFiles {
+  /** Sets up all volumes of the pod, or refreshes them. Throws {@link VolumeError} for the first that fails. */
+  mount(pod: Pod, facts: DownwardFacts): Promise<ReadonlyMap<string, MountedVolume>>;
+  /** Writes a file of the pod's own, in place: containers have the file itself mounted. Returns its path. */
+  write(uid: string, file: string, text: string, mode: number): Promise<string>;
+  /** The end of a file, at most `bytes` of it; empty when it cannot be read. */
+  readEnd(path: string, bytes: number): Promise<string>;
+  /** Removes everything of a pod. */
+  clean(uid: string): Promise<void>;
+  /** Uids of all pods that have files here. */
+  known(): Promise<string[]>;
+}
+
 export interface PodVolumesOptions {
   /** The node's data directory. */
   readonly root: string;
@@ -45,7 +72,7 @@ const PLUGIN: Readonly<Record<(typeof KINDS)[number], string>> = {
   hostPath: 'host-path',
 };
 
-export class PodVolumes {
+export class PodVolumes implements PodFiles {
   constructor(
     private readonly deps: PodVolumesDeps,
     private readonly options: PodVolumesOptions,
@@ -57,7 +84,7 @@ export class PodVolumes {
     return join(this.options.root, 'pods', uid);
   }
 
-  /** Sets up all volumes of the pod. Throws {@link VolumeError} with upstream's text for the first that fails. */
+  /** Fails with upstream's text. */
   async mount(pod: Pod, facts: DownwardFacts): Promise<ReadonlyMap<string, MountedVolume>> {
     const mounted = new Map<string, MountedVolume>();
     for (const volume of pod.spec?.volumes ?? []) {
@@ -71,6 +98,30 @@ export class PodVolumes {
     return mounted;
   }
 
+  async write(uid: string, file: string, text: string, mode: number): Promise<string> {
+    const path = join(this.podDirectory(uid), file);
+    await mkdir(dirname(path), { recursive: true });
+    await writeFile(path, text);
+    await chmod(path, mode);
+    return path;
+  }
+
+  async readEnd(path: string, bytes: number): Promise<string> {
+    try {
+      const file = await open(path, 'r');
+      try {
+        const { size } = await file.stat();
+        const buffer = Buffer.alloc(Math.min(bytes, size));
+        await file.read(buffer, 0, buffer.length, Math.max(0, size - bytes));
+        return buffer.toString('utf8');
+      } finally {
+        await file.close();
+      }
+    } catch {
+      return '';
+    }
+  }
+
   async clean(uid: string): Promise<void> {
     const directory = this.podDirectory(uid);
     // A busy or unreachable mount below must not have its content deleted, so unmounting comes first and must succeed.
@@ -80,7 +131,6 @@ export class PodVolumes {
     await rm(directory, { recursive: true, force: true });
   }
 
-  /** Uids of all pods that have files here. */
   async known(): Promise<string[]> {
     return readdir(join(this.options.root, 'pods')).catch(() => []);
   }
