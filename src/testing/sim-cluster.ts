@@ -11,18 +11,38 @@ import { KindRegistry } from '../api/schema/registry.js';
 import type { Cancel } from '../base/clock.js';
 import { deferred } from '../base/deferred.js';
 import { silentLogger, type LogFields, type Logger } from '../base/log.js';
+import type { Service } from '../base/lifecycle.js';
 import { noMetrics } from '../base/metrics.js';
 import { seededRandom, type Random } from '../base/random.js';
 import { createWritePipeline } from '../control/apiserver/pipeline.js';
 import { Membership } from '../p2p/membership.js';
 import type { PeerId, Transport } from '../p2p/transport.js';
 import type { DocumentLimits } from '../store/crdt/document.js';
+import type { Disk } from '../store/disk.js';
 import type { KindPolicies } from '../store/kind-policy.js';
 import { DEFAULT_REPLICA_OPTIONS } from '../store/replication/context.js';
 import { Replica, type ReplicaSettings } from '../store/replication/replica.js';
 import { SimClock, type PeerClock } from './sim-clock.js';
 import { SimDisk } from './sim-disk.js';
 import { SimNetwork, type LinkOptions } from './sim-network.js';
+
+/** What a machine gives a process of its own. */
+export interface ProcessParts {
+  readonly id: PeerId;
+  readonly clock: PeerClock;
+  readonly random: Random;
+  readonly log: Logger;
+  readonly transport: Transport;
+  readonly disk: Disk;
+  readonly mayFound: boolean;
+}
+
+export interface SimProcess {
+  readonly membership: Membership;
+  readonly replica: Replica;
+  /** What runs beside the replica, in the order to start it once the replica has loaded its disk. */
+  readonly services: readonly Service[];
+}
 
 export interface SimClusterOptions {
   readonly seed: number;
@@ -33,6 +53,8 @@ export interface SimClusterOptions {
   readonly settings?: Partial<ReplicaSettings>;
   /** When documents are squashed, if not as usual. */
   readonly documentLimits?: DocumentLimits;
+  /** What runs on each machine: membership, replica and write path unless told. */
+  readonly process?: (parts: ProcessParts) => SimProcess;
   /** Gets each peer's log lines with the virtual time and the peer's id. */
   readonly onLog?: (ms: number, peer: string, level: string, message: string, fields?: LogFields) => void;
 }
@@ -57,6 +79,7 @@ export interface Life {
   readonly transport: Transport;
   readonly membership: Membership;
   readonly replica: Replica;
+  readonly services: readonly Service[];
   /** Resolves when the process is gone. */
   readonly gone: Promise<void>;
   readonly end: () => void;
@@ -81,6 +104,28 @@ function withLimits(policies: KindPolicies, documentLimits: DocumentLimits | und
       return policy.merge === 'document' ? { ...policy, documentLimits } : policy;
     },
   };
+}
+
+/** The replica with the write path of the API, and nothing else. */
+function replicaProcess(parts: ProcessParts, options: SimClusterOptions): SimProcess {
+  const { registry, policies } = sharedKinds();
+  const { clock, random, log, transport, disk, mayFound } = parts;
+  const membership = new Membership({ clock, log }, transport);
+  const { executor } = createWritePipeline({ registry, random });
+  const replica: Replica = new Replica(
+    {
+      clock,
+      random,
+      log,
+      metrics: noMetrics,
+      disk,
+      network: createPeerNetwork(transport, membership),
+      policies: withLimits(policies, options.documentLimits),
+      executor: majorityExecutor(executor, { policies, metrics: noMetrics, standing: () => replica.standing }),
+    },
+    { ...SIM_SETTINGS, ...options.settings, mayFound },
+  );
+  return { membership, replica, services: [] };
 }
 
 export class SimPeer {
@@ -117,32 +162,19 @@ export class SimPeer {
   async start(mayFound = false): Promise<void> {
     if (this.life) throw new Error(`${this.id} is running`);
     const { cluster, id, random } = this;
-    const { registry, policies } = sharedKinds();
     const clock = cluster.clock.skewed(this.offsetMs, 1 + (random.next() - 0.5) / 500);
     const log = cluster.logger(id);
     const transport = cluster.network.transport({ id, name: id, addresses: [] });
-    const membership = new Membership({ clock, log }, transport);
-    const { executor } = createWritePipeline({ registry, random });
-    const replica: Replica = new Replica(
-      {
-        clock,
-        random,
-        log,
-        metrics: noMetrics,
-        disk: this.disk.handle(),
-        network: createPeerNetwork(transport, membership),
-        policies: withLimits(policies, cluster.options.documentLimits),
-        executor: majorityExecutor(executor, { policies, metrics: noMetrics, standing: () => replica.standing }),
-      },
-      { ...SIM_SETTINGS, ...cluster.options.settings, mayFound },
-    );
+    const parts = { id, clock, random, log, transport, disk: this.disk.handle(), mayFound };
+    const { options } = cluster;
+    const process = options.process?.(parts) ?? replicaProcess(parts, options);
+    const { membership, replica } = process;
     const ended = deferred();
     const life: Life = {
       number: ++this.lives,
       clock,
       transport,
-      membership,
-      replica,
+      ...process,
       gone: ended.promise,
       end: () => ended.resolve(),
     };
@@ -155,8 +187,11 @@ export class SimPeer {
     });
     await transport.start();
     await membership.start();
-    await Promise.race([replica.start(), life.gone]);
-    if (this.life === life) cluster.onStart?.(this, life);
+    for (const service of [replica, ...life.services]) {
+      await Promise.race([service.start(), life.gone]);
+      if (this.life !== life) return;
+    }
+    cluster.onStart?.(this, life);
   }
 
   /** `kill -9`, or with `powerLoss` the plug; `silent`: nobody is told that the connections are gone. */
@@ -175,6 +210,7 @@ export class SimPeer {
     const { life } = this;
     if (!life) return;
     this.life = undefined;
+    for (const service of life.services.toReversed()) await service.stop();
     await life.replica.stop();
     await life.membership.stop();
     await life.transport.stop();
