@@ -5,6 +5,7 @@
 import type { Connection, Stream } from '@libp2p/interface';
 import type { Clock } from '../../base/clock.js';
 import type { PeerInfo } from '../transport.js';
+import { announceHalfWindows } from './batched-sends.js';
 import { frame, FrameReader, FrameWriter } from './frames.js';
 
 export const CHANNEL_PROTOCOL = '/skein/channel/1';
@@ -77,6 +78,7 @@ export function readChannel(
   maxMessageBytes: number,
   onMessage: (channel: string, message: Uint8Array) => void,
 ): void {
+  announceHalfWindows(stream);
   let channel: string | undefined;
   readFrames(stream, maxMessageBytes, (message) => {
     if (channel !== undefined) onMessage(channel, message);

@@ -11,6 +11,7 @@ import { tcp } from '@libp2p/tcp';
 import { yamux } from '@libp2p/yamux';
 import { createLibp2p } from 'libp2p';
 import { tcpMultiaddr, type HostPort } from './address.js';
+import { batchedSends } from './batched-sends.js';
 import { discoveryTag, handshakePrologue } from './identity.js';
 
 export interface NodeServices extends ServiceMap {
@@ -28,6 +29,7 @@ export interface NodeOptions {
   readonly mdns: boolean;
   readonly maxConnections: number;
   readonly dialTimeoutMs: number;
+  /** Who is not dialled. Who dials is heard out and told why it is refused. */
   readonly denied: (peerId: string) => boolean;
 }
 
@@ -38,7 +40,7 @@ export function createNode(options: NodeOptions): Promise<Node> {
     privateKey: privateKeyFromProtobuf(options.privateKey),
     addresses: { listen: [tcpMultiaddr(options.listen).toString()] },
     transports: [tcp()],
-    connectionEncrypters: [noise({ prologueBytes: handshakePrologue(options.clusterSecret) })],
+    connectionEncrypters: [batchedSends(noise({ prologueBytes: handshakePrologue(options.clusterSecret) }))],
     // A stream may run 4 MiB ahead: 32 ms of a gigabit link, so bulk data never delays heartbeats much.
     streamMuxers: [yamux({ enableKeepAlive: false, streamOptions: { maxStreamWindowSize: 4 * 1024 * 1024 } })],
     peerDiscovery: options.mdns ? [mdns({ serviceTag: `_${discoveryTag(options.clusterSecret)}._udp.local` })] : [],
@@ -56,7 +58,6 @@ export function createNode(options: NodeOptions): Promise<Node> {
     connectionMonitor: { pingInterval: 30_000, abortConnectionOnPingFailure: false },
     connectionGater: {
       denyDialMultiaddr: () => false,
-      denyInboundEncryptedConnection: (peerId) => options.denied(peerId.toString()),
       denyOutboundEncryptedConnection: (peerId) => options.denied(peerId.toString()),
     },
     services: {
