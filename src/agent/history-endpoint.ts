@@ -8,15 +8,8 @@ import type { KubeObject } from '../api/object.js';
 import type { KindRegistry } from '../api/schema/registry.js';
 import { rfc3339 } from '../base/clock.js';
 import { parseResourcePath, type ResourcePath } from '../control/apiserver/http/request-info.js';
-import {
-  fieldChanges,
-  HistoryGone,
-  type FieldChange,
-  type FieldPath,
-  type Moment,
-  type ObjectChange,
-  type ObjectPast,
-} from '../store/object-history.js';
+import { fieldChanges, type FieldChange, type FieldPath, type ObjectChange } from '../store/object-change.js';
+import { HistoryGone, type Moment, type ObjectPast } from '../store/object-history.js';
 import type { ObjectKey } from '../store/object-store.js';
 
 export const HISTORY_PREFIX = '/skein/v1/history/';

@@ -1,15 +1,16 @@
 /**
  * The last changes of each object, as this peer applied them: when, by whom, which fields, with the values before and after.
- * In memory, fed by the table, never replicated: peers that were up all the time know the same; one that was restarted, or
- * took over another history line in a merge, knows what came since. Bounded by {@link HistoryLimits}.
+ * Fed by the table and bounded by {@link HistoryLimits}. Kept on disk together with the records, so that a restarted peer knows
+ * what it knew; a peer that is brought over to another line of the log gets, with each object, what is known of it there.
  *
  * The changes are also the way back to earlier states: undone one by one, from the present state.
  */
 import type { KubeObject } from '../api/object.js';
-import type { ManagedFieldsEntry } from '../api/types/meta-v1.js';
-import { freezeObject } from './frozen-object.js';
+import type { DiskOperation } from './disk.js';
+import { seal, unseal } from './log-entry.js';
+import { changeOf, undone, type ObjectChange } from './object-change.js';
 import type { Revision } from './object-store.js';
-import { deepEqual, type ObjectRecord } from './record.js';
+import type { ObjectRecord } from './record.js';
 import { stampMs } from './stamp.js';
 
 export interface HistoryLimits {
@@ -22,28 +23,6 @@ export interface HistoryLimits {
 }
 
 export const HISTORY_LIMITS: HistoryLimits = { changes: 50, bytes: 256 * 1024, totalBytes: 32 * 1024 * 1024 };
-
-export type FieldPath = readonly (string | number)[];
-
-/** An absent value: there was, or is, no such field. */
-export interface FieldChange {
-  readonly path: FieldPath;
-  readonly old?: unknown;
-  readonly new?: unknown;
-}
-
-export interface ObjectChange {
-  readonly revision: Revision;
-  /** Wall-clock time of the write in milliseconds, the same on every peer. */
-  readonly atMs: number;
-  readonly kind: 'created' | 'changed' | 'deleted';
-  /** The field manager that wrote; empty where no owners are kept, as of what components make by themselves. */
-  readonly by: string;
-  /** Of a change. */
-  readonly fields: readonly FieldChange[];
-  /** Of a deletion: what was deleted. */
-  readonly last?: KubeObject;
-}
 
 /** A moment: after that write, or at that time. */
 export type Moment = { readonly revision: Revision } | { readonly atMs: number };
@@ -69,9 +48,13 @@ export interface ObjectPast {
 interface Kept {
   readonly changes: ObjectChange[];
   bytes: number;
-  /** When the state before the first change had been written. */
-  sinceMs: number;
 }
+
+/** Where changes are on disk: below the object's key (which holds no space), in order of revision. */
+const DISK_PREFIX = 'h/';
+export const HISTORY_RANGE = [DISK_PREFIX, 'h0'] as const;
+const diskKey = (key: string, { revision }: ObjectChange) =>
+  `${DISK_PREFIX}${key} ${revision.toString(16).padStart(14, '0')}`;
 
 /** Bytes counted for a change, and for each of its fields, besides values. */
 const CHANGE_BYTES = 200;
@@ -97,6 +80,8 @@ export class ObjectHistory {
   /** The object that was not changed for longest comes first. */
   private readonly objects = new Map<string, Kept>();
   private total = 0;
+  /** What differs from the disk: a change to be written, or undefined for one to be removed. */
+  private unwritten = new Map<string, ObjectChange | undefined>();
 
   constructor(private readonly limits: HistoryLimits = HISTORY_LIMITS) {}
 
@@ -105,32 +90,87 @@ export class ObjectHistory {
     return this.total;
   }
 
-  add(before: ObjectRecord | undefined, after: ObjectRecord): void {
-    const change = changeOf(before, after);
+  add(before: ObjectRecord | undefined, after: ObjectRecord, isMerge: boolean): void {
+    const change = changeOf(before, after, isMerge);
     if (!change) return;
-    const { key } = after;
-    const kept = this.objects.get(key) ?? { changes: [], bytes: 0, sinceMs: before ? stampMs(before.version) : 0 };
+    this.unwritten.set(diskKey(after.key, change), change);
+    this.keep(after.key, [change]);
+    this.trim();
+  }
+
+  /** The object's state was replaced, not changed: `changes` are what led to the new one, as far as somebody knows. */
+  replace(key: string, changes: readonly ObjectChange[]): void {
     this.forget(key);
-    kept.changes.push(change);
-    kept.bytes += sizeOf(change);
+    if (changes.length === 0) return;
+    for (const change of changes) this.unwritten.set(diskKey(key, change), change);
+    this.keep(key, changes);
+    this.trim();
+  }
+
+  forget(key: string): void {
+    const kept = this.objects.get(key);
+    if (!kept) return;
+    this.total -= kept.bytes;
+    this.objects.delete(key);
+    for (const change of kept.changes) this.unwritten.set(diskKey(key, change), undefined);
+  }
+
+  /** What to write, once, so that the disk has what is here. */
+  takeUnwritten(): DiskOperation[] {
+    const { unwritten } = this;
+    this.unwritten = new Map();
+    return [...unwritten].map(([key, change]) =>
+      change ? { type: 'put', key, value: encodeChanges([change]) } : { type: 'del', key },
+    );
+  }
+
+  /**
+   * Takes back what is on disk. Changes that do not lead up to the object's present state mean nothing: a build that kept none
+   * has written since.
+   */
+  load(
+    stored: Iterable<readonly [place: string, changes: readonly ObjectChange[]]>,
+    record: (key: string) => ObjectRecord | undefined,
+  ): void {
+    const objects = new Map<string, ObjectChange[]>();
+    for (const [place, changes] of stored) {
+      const key = place.slice(DISK_PREFIX.length, place.lastIndexOf(' '));
+      objects.set(key, [...(objects.get(key) ?? []), ...changes]);
+    }
+    const newest = (changes: readonly ObjectChange[]) => changes.at(-1) as ObjectChange;
+    for (const [key, changes] of [...objects].toSorted(([, a], [, b]) => newest(a).revision - newest(b).revision)) {
+      const { revision, kind } = newest(changes);
+      const present = record(key);
+      this.keep(key, changes);
+      if (present ? present.revision !== revision : kind !== 'deleted') this.forget(key);
+    }
+    this.trim();
+  }
+
+  private keep(key: string, more: readonly ObjectChange[]): void {
+    const kept = this.objects.get(key) ?? { changes: [], bytes: 0 };
+    this.total -= kept.bytes;
+    for (const change of more) {
+      kept.changes.push(change);
+      kept.bytes += sizeOf(change);
+    }
     while (kept.changes.length > this.limits.changes || kept.bytes > this.limits.bytes) {
       const oldest = kept.changes.shift();
       if (!oldest) break;
       kept.bytes -= sizeOf(oldest);
-      kept.sinceMs = oldest.atMs;
+      this.unwritten.set(diskKey(key, oldest), undefined);
     }
-    this.objects.set(key, kept);
     this.total += kept.bytes;
+    // Behind all others: changed last.
+    this.objects.delete(key);
+    this.objects.set(key, kept);
+  }
+
+  private trim(): void {
     for (const other of this.objects.keys()) {
       if (this.total <= this.limits.totalBytes) break;
       this.forget(other);
     }
-  }
-
-  /** The object's state was replaced, not changed: what came before means nothing any more. */
-  forget(key: string): void {
-    this.total -= this.objects.get(key)?.bytes ?? 0;
-    this.objects.delete(key);
   }
 
   /** Oldest first. */
@@ -148,7 +188,7 @@ export class ObjectHistory {
     }
     const [first] = changes;
     // Before its first creation there was none, as far as anybody knows; before a later one there may have been.
-    if (!value && !(first && (this.objects.get(key)?.sinceMs ?? 0) > 0)) return undefined;
+    if (!value && !(first && first.beforeMs > 0)) return undefined;
     const reaches = value ? this.reaches(value, record, key) : (first as ObjectChange);
     if (isAfter(reaches, moment)) throw new HistoryGone(reaches);
     return value;
@@ -164,7 +204,7 @@ export class ObjectHistory {
   }
 
   private reaches(oldest: KubeObject, record: ObjectRecord | undefined, key: string) {
-    const atMs = this.objects.get(key)?.sinceMs ?? (record ? stampMs(record.version) : 0);
+    const atMs = this.changesOf(key)[0]?.beforeMs ?? (record ? stampMs(record.version) : 0);
     return { revision: Number(oldest.metadata.resourceVersion), atMs };
   }
 }
@@ -172,106 +212,9 @@ export class ObjectHistory {
 const isAfter = (change: { readonly revision: Revision; readonly atMs: number }, moment: Moment): boolean =>
   'revision' in moment ? change.revision > moment.revision : change.atMs > moment.atMs;
 
-function changeOf(before: ObjectRecord | undefined, after: ObjectRecord): ObjectChange | undefined {
-  const { value, revision } = after;
-  const old = before?.value;
-  const common = { revision, atMs: stampMs(after.version) };
-  if (!value) return old && { ...common, kind: 'deleted', by: '', fields: [], last: old };
-  if (!old) return { ...common, kind: 'created', by: writerOf(undefined, value), fields: [] };
-  return { ...common, kind: 'changed', by: writerOf(old, value), fields: changesOfWrite(old, value, after) };
-}
+/** Changes on disk and between peers. As JSON: their values are what clients sent. */
+export const encodeChanges = (changes: readonly ObjectChange[]): Uint8Array => seal(JSON.stringify(changes));
 
-/** Whether a part of the object can have changed: a write stamps the parts that it changes, a merge none. */
-function mayDiffer({ parts, version }: ObjectRecord, part: string): boolean {
-  if (part === 'metadata') return true;
-  const isWrite = parts.metadata === version || parts.spec === version || parts.status === version;
-  return !isWrite || (part === 'status' ? parts.status : parts.spec) === version;
-}
-
-/**
- * Who wrote, as the owners tell: of the entries that the write touched the one that is new or owns more than before (others lose
- * what it took over), then one with a new time; the newest when none was touched.
- */
-function writerOf(before: KubeObject | undefined, after: KubeObject): string {
-  if (!after.metadata.managedFields) return '';
-  const known = new Map((before?.metadata.managedFields ?? []).map((entry) => [nameOf(entry), entry]));
-  const entries = (after.metadata.managedFields ?? []).map((entry) => {
-    const old = known.get(nameOf(entry));
-    const hasMore = !old || fieldChanges(old.fieldsV1, entry.fieldsV1).some((change) => change.old === undefined);
-    return {
-      manager: entry.manager ?? '',
-      time: entry.time ?? '',
-      rank: hasMore ? 2 : old.time === entry.time ? 0 : 1,
-    };
-  });
-  return entries.toSorted((a, b) => b.rank - a.rank || (a.time < b.time ? 1 : -1))[0]?.manager ?? '';
-}
-
-const nameOf = ({ manager, operation, subresource, apiVersion }: ManagedFieldsEntry) =>
-  `${manager} ${operation} ${subresource} ${apiVersion}`;
-
-const isMap = (value: unknown): value is Readonly<Record<string, unknown>> =>
-  typeof value === 'object' && value !== null && !Array.isArray(value);
-
-/** The smallest parts that differ. Lists are compared item by item while they are equally long. */
-export function fieldChanges(before: unknown, after: unknown): FieldChange[] {
-  const out: FieldChange[] = [];
-  compare(before, after, [], out);
-  return out;
-}
-
-/** As {@link fieldChanges} of what one write did; what it certainly left alone is not looked at. */
-function changesOfWrite(before: KubeObject, after: KubeObject, record: ObjectRecord): FieldChange[] {
-  const out: FieldChange[] = [];
-  const [old, now] = [before, after] as unknown as [Fields, Fields];
-  for (const part in old) if (mayDiffer(record, part)) compare(old[part], now[part], [part], out);
-  for (const part in now) if (!Object.hasOwn(old, part)) compare(undefined, now[part], [part], out);
-  return out;
-}
-
-type Fields = Readonly<Record<string, unknown>>;
-
-function compare(old: unknown, now: unknown, path: (string | number)[], out: FieldChange[]): void {
-  if (old === now) return;
-  if (isMap(old) && isMap(now)) {
-    for (const key in old) compareInside(key, old[key], now[key], path, out);
-    for (const key in now) if (!Object.hasOwn(old, key)) compareInside(key, undefined, now[key], path, out);
-  } else if (Array.isArray(old) && Array.isArray(now) && old.length === now.length) {
-    for (let i = 0; i < old.length; i++) compareInside(i, old[i], now[i], path, out);
-  } else if (!deepEqual(old, now)) {
-    out.push({ path: [...path], ...(old === undefined ? {} : { old }), ...(now === undefined ? {} : { new: now }) });
-  }
-}
-
-function compareInside(
-  key: string | number,
-  old: unknown,
-  now: unknown,
-  path: (string | number)[],
-  out: FieldChange[],
-) {
-  if (old === now) return;
-  path.push(key);
-  compare(old, now, path, out);
-  path.pop();
-}
-
-function undone(change: ObjectChange, value: KubeObject | undefined): KubeObject | undefined {
-  if (change.kind === 'created') return undefined;
-  if (change.kind === 'deleted') return change.last;
-  let state: unknown = value;
-  for (const { path, old } of change.fields) state = withField(state, path, old);
-  return freezeObject(state as KubeObject);
-}
-
-/** A copy in which the field has that value; without it when that is undefined. */
-function withField(value: unknown, [key, ...rest]: FieldPath, wanted: unknown): unknown {
-  if (key === undefined) return wanted;
-  if (Array.isArray(value)) {
-    return value.map((item: unknown, i) => (i === key ? withField(item, rest, wanted) : item));
-  }
-  const map = isMap(value) ? value : {};
-  const field = withField(Object.hasOwn(map, key) ? map[key] : undefined, rest, wanted);
-  const entries = Object.entries(map).filter(([name]) => name !== key);
-  return Object.fromEntries(field === undefined ? entries : [...entries, [String(key), field]]);
-}
+/** The inverse of {@link encodeChanges}; throws `UnreadableData`. */
+export const decodeChanges = (bytes: Uint8Array): ObjectChange[] =>
+  JSON.parse(unseal(bytes) as string) as ObjectChange[];

@@ -131,15 +131,19 @@ export class ObjectTable {
    * `keepTombstone` false nothing is remembered of it.
    */
   apply(
-    changes: readonly { readonly record: ObjectRecord; readonly keepTombstone: boolean }[],
+    changes: readonly {
+      readonly record: ObjectRecord;
+      readonly keepTombstone: boolean;
+      readonly isMerge?: boolean;
+    }[],
     revision: Revision,
   ): void {
     const events: StoreEvent[] = [];
-    for (const { record, keepTombstone } of changes) {
+    for (const { record, keepTombstone, isMerge = false } of changes) {
       const before = this.records.get(record.key);
       this.place(record);
       if (!record.value && !keepTombstone) this.records.delete(record.key);
-      if (keepTombstone) this.changes?.add(before, record);
+      if (keepTombstone) this.changes?.add(before, record, isMerge);
       const event = eventOf(record, before?.value);
       if (event) events.push(event);
     }
@@ -151,10 +155,7 @@ export class ObjectTable {
 
   /** Replaces the state after a lost history line: all watches end, none can resume before `revision`. */
   reset(records: readonly ObjectRecord[], revision: Revision): void {
-    for (const record of records) {
-      this.place(record);
-      this.changes?.forget(record.key);
-    }
+    for (const record of records) this.place(record);
     this.loaded(revision);
     this.endWatches();
   }

@@ -80,6 +80,8 @@ export type SyncMessage =
       readonly t: 'sync-install';
       readonly session: number;
       readonly records: readonly Uint8Array[];
+      /** For each of the records what is remembered of its changes; from an older peer there is none. */
+      readonly pasts?: readonly Uint8Array[];
       /** Keys that do not exist at `position`. */
       readonly absent: readonly string[];
       readonly last: boolean;

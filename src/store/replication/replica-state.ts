@@ -7,6 +7,7 @@ import { errorText, type Logger } from '../../base/log.js';
 import { frameEnd, type Entry, type Frame, type LoggedReply, type Position } from '../log-entry.js';
 import { parseKey, type Revision } from '../object-store.js';
 import type { KubeObject } from '../../api/object.js';
+import type { ObjectChange } from '../object-change.js';
 import { ObjectHistory, type HistoryLimits } from '../object-history.js';
 import { ObjectTable, withRevision } from '../object-table.js';
 import { freezeObject } from '../frozen-object.js';
@@ -42,10 +43,17 @@ export interface StateLimits {
 export interface RecordsView {
   record(key: string): ObjectRecord | undefined;
   all(): Iterable<ObjectRecord>;
-  /** Those that the table does not show yet. */
-  readonly tail: readonly ObjectRecord[];
+  /** Those that the table does not show yet, each with what led to it. */
+  readonly tail: ReadonlyMap<string, readonly RecordChange[]>;
   /** What that revision wrote, or the last state of what it deleted, while that is known. */
   objectAt(revision: Revision): KubeObject | undefined;
+}
+
+/** One entry's work. */
+interface RecordChange {
+  readonly before: ObjectRecord | undefined;
+  readonly record: ObjectRecord;
+  readonly isMerge: boolean;
 }
 
 interface Waiter {
@@ -103,6 +111,7 @@ export class ReplicaState {
       this.deps.stamps.observe(record.version);
       if (!record.value) this.tombstones.set(record.key, record.version);
     }
+    this.history.load(await this.deps.storage.loadHistory(), (key) => this.table.record(key));
     this.appliedPosition = meta.applied;
     this.table.loaded(meta.applied.revision);
     for (const { frame } of this.log.after(this.log.base)) {
@@ -146,13 +155,14 @@ export class ReplicaState {
     const ready = this.log.since(this.appliedPosition.revision).filter(({ end }) => end.revision <= revision);
     if (ready.length === 0) return;
     const fresh = new Map<string, ObjectRecord>();
-    const changes: { record: ObjectRecord; keepTombstone: boolean }[] = [];
+    const changes: { record: ObjectRecord; keepTombstone: boolean; isMerge: boolean }[] = [];
     for (const { frame } of ready) {
       for (const entry of frame.entries) {
         const record = this.recordAfter(entry, fresh);
         if (!record) continue;
         fresh.set(record.key, record);
-        changes.push({ record, keepTombstone: this.policyOf(record.key).tombstones });
+        const keepTombstone = this.policyOf(record.key).tombstones;
+        changes.push({ record, keepTombstone, isMerge: entry.op === 'merge' });
       }
     }
     this.appliedPosition = frameEnd((ready.at(-1) as (typeof ready)[number]).frame);
@@ -169,15 +179,18 @@ export class ReplicaState {
   withTail(): RecordsView {
     const { table } = this;
     const fresh = new Map<string, ObjectRecord>();
+    const tail = new Map<string, RecordChange[]>();
     const objects = new Map<Revision, KubeObject>();
     for (const { frame } of this.log.since(this.appliedPosition.revision)) {
       for (const entry of frame.entries) {
         if (entry.op === 'reign') continue;
-        const before = (fresh.get(entry.key) ?? table.record(entry.key))?.value;
+        const before = fresh.get(entry.key) ?? table.record(entry.key);
         const record = this.recordAfter(entry, fresh);
         if (!record) continue;
         fresh.set(record.key, record);
-        const shown = record.value ?? (before && withRevision(before, entry.revision));
+        const changes = tail.get(record.key) ?? [];
+        tail.set(record.key, [...changes, { before, record, isMerge: entry.op === 'merge' }]);
+        const shown = record.value ?? (before?.value && withRevision(before.value, entry.revision));
         if (shown) objects.set(entry.revision, shown);
       }
     }
@@ -187,26 +200,30 @@ export class ReplicaState {
         for (const record of table.allRecords()) if (!fresh.has(record.key)) yield record;
         yield* fresh.values();
       },
-      tail: [...fresh.values()],
+      tail,
       objectAt: (revision) => objects.get(revision) ?? this.shownBy(revision),
     };
   }
 
   /**
    * Ends a synchronisation: `received` and `absent` are all in which the sequencer's state at `position` differs from this
-   * peer's, with the tail of its log. Resolves with true when it is durable, with false when `isWanted` said no before anything was done.
+   * peer's, with the tail of its log; `pasts` is what led to the received records. Resolves with true when it is durable, with false when `isWanted` said no before anything was done.
    */
   async install(
     received: readonly ObjectRecord[],
     absent: readonly string[],
+    pasts: ReadonlyMap<string, readonly ObjectChange[]>,
     position: Position,
     isWanted: () => boolean,
   ): Promise<boolean> {
     await this.flush();
     if (!isWanted()) return false;
-    const newest = new Map([...this.withTail().tail, ...received].map((record) => [record.key, record]));
-    for (const key of absent) newest.delete(key);
-    const records = [...newest.values()];
+    const replaced = new Set([...received.map(({ key }) => key), ...absent]);
+    // What of the tail the sequencer has too.
+    const tail = [...this.withTail().tail].flatMap(([key, changes]) => (replaced.has(key) ? [] : changes));
+    const records = [
+      ...new Map([...tail.map(({ record }) => record), ...received].map((one) => [one.key, one])).values(),
+    ];
     const more = this.log.reset(position);
     this.own.clear();
     this.appliedPosition = position;
@@ -215,9 +232,14 @@ export class ReplicaState {
     const removals = gone.map((record) => afterDelete(record, position.revision, record.version));
     this.table.reset([...records, ...removals], position.revision);
     for (const { key } of gone) this.table.forget(key);
+    for (const key of replaced) this.history.replace(key, pasts.get(key) ?? []);
+    for (const { before, record, isMerge } of tail) {
+      if (this.policyOf(record.key).tombstones) this.history.add(before, record, isMerge);
+    }
     for (const record of records) if (!record.value) this.tombstones.set(record.key, record.version);
     this.wake();
-    await this.deps.storage.flush(records, absent, position, position, { more, durable: true });
+    const operations = [...more, ...this.history.takeUnwritten()];
+    await this.deps.storage.flush(records, absent, position, position, { more: operations, durable: true });
     return true;
   }
 
@@ -347,7 +369,8 @@ export class ReplicaState {
     }
     const applied = this.appliedPosition;
     const trimmed = this.log.trim(applied.revision, this.limits.logBytes, this.limits.logFrames);
-    this.flushing = this.deps.storage.flush(records, removed, applied, this.log.base, { more: trimmed });
+    const more = [...trimmed, ...this.history.takeUnwritten()];
+    this.flushing = this.deps.storage.flush(records, removed, applied, this.log.base, { more });
     try {
       await this.flushing;
     } finally {

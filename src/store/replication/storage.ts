@@ -5,6 +5,8 @@
 import type { Disk, DiskOperation } from '../disk.js';
 import { DiskCorrupt } from '../disk.js';
 import { NO_EPOCH, samePosition, seal, START, unseal, type Epoch, type Frame, type Position } from '../log-entry.js';
+import type { ObjectChange } from '../object-change.js';
+import { decodeChanges, HISTORY_RANGE } from '../object-history.js';
 import { decodeRecord, encodeRecord, type ObjectRecord } from '../record.js';
 import type { Stamp } from '../stamp.js';
 import { FRAME_RANGE, type FrameLog } from './frame-log.js';
@@ -73,6 +75,17 @@ export class ReplicaStorage {
       if (error instanceof WrongFormat) throw error;
       throw new DiskCorrupt(error instanceof Error ? error.message : String(error), { cause: error });
     }
+  }
+
+  /** What is remembered of the objects' changes, in the order of their keys. Throws {@link DiskCorrupt}. */
+  async loadHistory(): Promise<(readonly [key: string, changes: readonly ObjectChange[]])[]> {
+    const out: (readonly [string, readonly ObjectChange[]])[] = [];
+    try {
+      for await (const [key, bytes] of this.disk.scan(...HISTORY_RANGE)) out.push([key, decodeChanges(bytes)]);
+    } catch (error) {
+      throw new DiskCorrupt(error instanceof Error ? error.message : String(error), { cause: error });
+    }
+    return out;
   }
 
   /**

@@ -1,5 +1,7 @@
 /** The peer's side of a synchronisation; see `sync-server.ts` for the conversation. */
 import type { LoggedReply, Position } from '../log-entry.js';
+import type { ObjectChange } from '../object-change.js';
+import { decodeChanges } from '../object-history.js';
 import { decodeRecord, encodeRecord, type ObjectRecord } from '../record.js';
 import { parseKey } from '../object-store.js';
 import type { Stamp } from '../stamp.js';
@@ -12,13 +14,19 @@ import { wasForgotten } from './watermark.js';
 /** Answers handed over, so that a retry of a request that only this side saw is not executed again. */
 const REPLIES_OFFERED = 1_000;
 
+interface Received {
+  readonly records: ObjectRecord[];
+  readonly absent: string[];
+  readonly pasts: Map<string, readonly ObjectChange[]>;
+}
+
 export class SyncClient {
   private session = 0;
   private view: RecordsView | undefined;
   private replies: LoggedReply[] = [];
   private buried: (readonly [string, Stamp])[] = [];
   private offers: { records: Uint8Array[]; wants: string[] }[] = [];
-  private received: { records: ObjectRecord[]; absent: string[] } = { records: [], absent: [] };
+  private received: Received = { records: [], absent: [], pasts: new Map() };
 
   constructor(
     private readonly context: ReplicaContext,
@@ -37,7 +45,7 @@ export class SyncClient {
     this.view = undefined;
     this.buried = [];
     this.offers = [];
-    this.received = { records: [], absent: [] };
+    this.received = { records: [], absent: [], pasts: new Map() };
   }
 
   onMessage(from: string, message: SyncMessage): void {
@@ -138,18 +146,23 @@ export class SyncClient {
   }
 
   private install(from: string, message: SyncMessage & { t: 'sync-install' }): void {
-    this.received.records.push(...message.records.map(decodeRecord));
+    for (const [i, bytes] of message.records.entries()) {
+      const record = decodeRecord(bytes);
+      const past = message.pasts?.[i];
+      this.received.records.push(record);
+      if (past) this.received.pasts.set(record.key, decodeChanges(past));
+    }
     this.received.absent.push(...message.absent);
     if (!message.last) {
       this.context.send(from, { t: 'sync-more', session: this.session });
       return;
     }
-    const { records, absent } = this.received;
+    const { records, absent, pasts } = this.received;
     const { session, replies } = this;
     const { state } = this.context;
     // From here on only `cancel` and a new session interrupt; both change the number.
     state
-      .install(records, absent, message.position, () => this.session === session)
+      .install(records, absent, pasts, message.position, () => this.session === session)
       .then(
         (installed) => {
           if (!installed) return;

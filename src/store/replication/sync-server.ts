@@ -19,6 +19,7 @@ import { mergeRecords } from '../crdt/merge.js';
 import type { LoggedReply, Position } from '../log-entry.js';
 import { keyString, parseKey } from '../object-store.js';
 import type { KindPolicy } from '../kind-policy.js';
+import { encodeChanges } from '../object-history.js';
 import { afterDelete, decodeRecord, encodeRecord, type ObjectRecord } from '../record.js';
 import { NO_STAMP, type Stamp } from '../stamp.js';
 import type { ReplicaContext } from './context.js';
@@ -48,7 +49,7 @@ interface Session {
   theirHomes: ReadonlySet<string>;
   readonly ourHomes: ReadonlySet<string>;
   /** Chunks of records and absent keys still to be sent. */
-  chunks: { records: Uint8Array[]; absent: string[] }[];
+  chunks: { records: Uint8Array[]; pasts: Uint8Array[]; absent: string[] }[];
   installAt: Position | undefined;
 }
 
@@ -284,23 +285,26 @@ export class SyncServer {
   }
 
   private chunksOf(keys: ReadonlySet<string>): Session['chunks'] {
-    const chunks: Session['chunks'] = [{ records: [], absent: [] }];
+    const { state, options } = this.context;
+    const chunks: Session['chunks'] = [{ records: [], pasts: [], absent: [] }];
     let bytes = 0;
     for (const key of keys) {
-      if (bytes > this.context.options.syncChunkBytes) {
-        chunks.push({ records: [], absent: [] });
+      if (bytes > options.syncChunkBytes) {
+        chunks.push({ records: [], pasts: [], absent: [] });
         bytes = 0;
       }
       const chunk = chunks.at(-1) as Session['chunks'][number];
-      const record = this.context.state.table.record(key);
+      const record = state.table.record(key);
       if (!record) {
         chunk.absent.push(key);
         bytes += key.length;
         continue;
       }
       const encoded = encodeRecord(record);
+      const past = encodeChanges(state.history.changesOf(key));
       chunk.records.push(encoded);
-      bytes += encoded.length;
+      chunk.pasts.push(past);
+      bytes += encoded.length + past.length;
     }
     return chunks;
   }
@@ -313,6 +317,7 @@ export class SyncServer {
       t: 'sync-install',
       session: session.id,
       records: chunk.records,
+      pasts: chunk.pasts,
       absent: chunk.absent,
       last: session.chunks.length === 0,
       position: session.installAt,

@@ -3,7 +3,13 @@ import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import type { KubeObject } from '../../../src/api/object.js';
 import { GENERIC_LAYOUT } from '../../../src/store/crdt/shape.js';
-import { HISTORY_LIMITS, HistoryGone, ObjectHistory, type HistoryLimits } from '../../../src/store/object-history.js';
+import {
+  decodeChanges,
+  HISTORY_LIMITS,
+  HistoryGone,
+  ObjectHistory,
+  type HistoryLimits,
+} from '../../../src/store/object-history.js';
 import { afterDelete, afterPut, deepFreeze, type ObjectRecord } from '../../../src/store/record.js';
 import type { Stamp } from '../../../src/store/stamp.js';
 
@@ -41,7 +47,7 @@ class Life {
   }
 
   private follow(record: ObjectRecord): this {
-    this.history.add(this.record, record);
+    this.history.add(this.record, record, false);
     this.record = record;
     this.states.set(record.revision, record.value);
     return this;
@@ -117,6 +123,39 @@ describe('the history of an object', () => {
     assert.deepEqual(restarted.stateAt(one.record, KEY, { revision: 10 }), one.record?.value);
     assert.throws(() => restarted.stateAt(one.record, KEY, { revision: 9 }), HistoryGone);
     assert.equal(restarted.stateAt(undefined, KEY, { revision: 9 }), undefined);
+  });
+
+  it('comes back from the disk as it was, however it was cut', () => {
+    const disk = new Map<string, Uint8Array>();
+    const write = (history: ObjectHistory) => {
+      for (const operation of history.takeUnwritten())
+        if (operation.type === 'put') disk.set(operation.key, operation.value);
+        else disk.delete(operation.key);
+    };
+    const limits = { ...HISTORY_LIMITS, changes: 3, totalBytes: 6_000 };
+    const one = new Life(new ObjectHistory(limits));
+    const others = [KEY + '2', '/configmaps/d/with space'].map((key) => new Life(one.history, key));
+    for (let i = 1; i <= 5; i++) {
+      for (const life of [one, ...others]) life.put({ spec: { i, ['__proto__']: 'x' } }, 'm');
+      write(one.history);
+    }
+    others[0]?.remove();
+    write(one.history);
+    const lives = [one, ...others];
+    const record = (key: string) => lives.find((life) => life.key === key)?.record;
+    const stored = () =>
+      [...disk].toSorted(([a], [b]) => (a < b ? -1 : 1)).map(([key, value]) => [key, decodeChanges(value)] as const);
+    const back = new ObjectHistory(limits);
+    back.load(stored(), record);
+    for (const { key } of lives) assert.deepEqual(back.changesOf(key), one.history.changesOf(key), key);
+    assert.equal(back.bytes, one.history.bytes);
+    assert.deepEqual(back.takeUnwritten(), []);
+    // Written to by a build that keeps no history: what is known does not lead to the present any more.
+    const ahead = new ObjectHistory(limits);
+    ahead.load(stored(), (key) => (key === KEY ? { ...(one.record as ObjectRecord), revision: 999 } : record(key)));
+    assert.deepEqual(ahead.changesOf(KEY), []);
+    write(ahead);
+    assert.ok(![...disk.keys()].some((key) => key.startsWith(`h/${KEY} `)));
   });
 
   it('does not take an earlier object of the name for none', () => {
