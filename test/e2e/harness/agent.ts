@@ -13,6 +13,8 @@ export class Agent {
   readonly name: string;
   readonly address: string;
   readonly dataDir: string;
+  /** Variables of its environment beside those of this process. */
+  readonly env: Record<string, string> = {};
   private child: ChildProcess | undefined;
 
   constructor(
@@ -55,7 +57,10 @@ export class Agent {
     await appendFile(this.logFile, `--- start of ${this.name} at ${new Date().toISOString()}\n`);
     const log = await open(this.logFile, 'a');
     const { program, args, env } = this.skein('agent', ...this.flags(), ...flags);
-    this.child = spawn(program, args, { env: { ...process.env, ...env }, stdio: ['ignore', log.fd, log.fd] });
+    this.child = spawn(program, args, {
+      env: { ...process.env, ...env, ...this.env },
+      stdio: ['ignore', log.fd, log.fd],
+    });
     await log.close();
   }
 

@@ -66,6 +66,40 @@ export class Api {
     });
   }
 
+  /**
+   * Hands over an answer line by line as it comes. Resolves when it ends, also by the signal; rejects when the connection breaks,
+   * the status is not 200, nothing came for `silenceMs`, or `onLine` throws.
+   */
+  stream(
+    path: string,
+    { signal, silenceMs }: { readonly signal: AbortSignal; readonly silenceMs: number },
+    onLine: (line: string) => void,
+  ): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const { agent, peer, port } = this;
+      let rest = '';
+      const sent = request({ host: peer, port, path, agent, signal, timeout: silenceMs }, (response) => {
+        if (response.statusCode !== 200) sent.destroy(new Error(`GET ${path}: ${response.statusCode}`));
+        response.setEncoding('utf8').on('data', (chunk: string) => {
+          const lines = (rest + chunk).split('\n');
+          rest = lines.pop() ?? '';
+          try {
+            for (const line of lines) if (line !== '') onLine(line);
+          } catch (error) {
+            sent.destroy(error as Error);
+            reject(error as Error);
+          }
+        });
+        response.on('error', reject);
+        response.on('end', resolve);
+      });
+      sent.on('timeout', () => sent.destroy(new Error(`nothing came for ${silenceMs} ms`)));
+      sent.on('error', (error) => (signal.aborted ? resolve() : reject(error)));
+      sent.on('close', resolve);
+      sent.end();
+    });
+  }
+
   /** As {@link send}; rejects with the server's message unless the status is 2xx. Resolves with the body. */
   async call(method: string, path: string, body?: unknown, options: { type?: string } = {}): Promise<Json> {
     const answer = await this.send(method, path, body, options);

@@ -32,6 +32,11 @@ export class Cluster {
   /** Starts hosts and agents; the first founds, the others join. Resolves when all nodes are ready. */
   async open(count: number): Promise<void> {
     await this.openHosts(count);
+    await this.startAgents();
+  }
+
+  /** The first agent founds, the others join. Resolves when all nodes are ready. */
+  async startAgents(): Promise<void> {
     const [first, ...others] = this.agents as [Agent, ...Agent[]];
     await first.start();
     await this.ready(1);

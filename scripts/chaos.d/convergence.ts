@@ -1,0 +1,68 @@
+/** Whether all peers show one state: the same objects of every kind at the same revision, their resourceVersions included. */
+import { createHash } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Api, Json } from '../../test/e2e/harness/api.js';
+
+const POLL_MS = 100;
+const TIMEOUT_MS = 4_000;
+/** Not objects of the store. */
+const COMPUTED_GROUPS = new Set(['metrics.k8s.io']);
+
+/** Paths of all kinds that can be listed. */
+export async function listPaths(api: Api): Promise<string[]> {
+  const { groups } = await api.get('/apis');
+  const roots: string[] = ['/api/v1'];
+  for (const { name, preferredVersion } of groups) {
+    if (!COMPUTED_GROUPS.has(name)) roots.push(`/apis/${preferredVersion.groupVersion}`);
+  }
+  const lists = await Promise.all(roots.map(async (root) => ({ root, resources: (await api.get(root)).resources })));
+  return lists.flatMap(({ root, resources }) =>
+    (resources as Json[])
+      .filter(({ name, verbs }) => !name.includes('/') && verbs.includes('list'))
+      .map(({ name }) => `${root}/${name}`),
+  );
+}
+
+/** A hash of everything as it was at a revision. Rejects when the peer cannot tell (any more, or yet). */
+async function stateAt(api: Api, paths: readonly string[], revision: number): Promise<string> {
+  const query = `?resourceVersionMatch=Exact&resourceVersion=${revision}`;
+  const texts = await Promise.all(
+    paths.map(async (path) => {
+      const { status, body } = await api.send('GET', `${path}${query}`, undefined, { timeoutMs: TIMEOUT_MS });
+      if (status !== 200) throw new Error(`${path} at revision ${revision}: ${status} ${body?.message}`);
+      return JSON.stringify(body.items);
+    }),
+  );
+  return createHash('sha256').update(texts.join('\n')).digest('hex');
+}
+
+/** All peers in one component, under one epoch; the least revision that all have. */
+async function commonRevision(apis: readonly Api[]): Promise<number> {
+  const all = await Promise.all(
+    apis.map((api) => api.send('GET', '/skein/v1/status', undefined, { timeoutMs: TIMEOUT_MS })),
+  );
+  const views = all.map(({ body }) => body?.view);
+  if (views.some((view) => !view || view.voters.length !== apis.length))
+    throw new Error('not all are in one component');
+  const epochs = new Set(views.map(({ epoch }) => `${epoch.n} ${epoch.leader}`));
+  if (epochs.size > 1) throw new Error('they follow different sequencers');
+  return Math.min(...all.map(({ body }) => Number(body.revision)));
+}
+
+/** Resolves with the state's hash once all peers show it; rejects after the limit, saying what was missing. */
+export async function identical(apis: readonly Api[], paths: readonly string[], limitMs: number): Promise<string> {
+  const untilMs = performance.now() + limitMs;
+  for (;;) {
+    let why: string;
+    try {
+      const revision = await commonRevision(apis);
+      const states = await Promise.all(apis.map((api) => stateAt(api, paths, revision)));
+      if (new Set(states).size === 1) return states[0] ?? '';
+      why = `at revision ${revision} the peers show different states`;
+    } catch (error) {
+      why = error instanceof Error ? error.message : String(error);
+    }
+    if (performance.now() > untilMs) throw new Error(why);
+    await sleep(POLL_MS);
+  }
+}

@@ -1,0 +1,58 @@
+/** A client that lists and watches through one peer, resumes where its connection broke, and lists again when told 410. */
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Api, Json } from '../../test/e2e/harness/api.js';
+import { WatchLedger } from './watch-ledger.js';
+import { CONFIG_MAPS } from './writer.js';
+
+/** A watch that is silent for so long is begun anew, in milliseconds: its peer was cut off. Writers make a sound each second. */
+const SILENCE_MS = 5_000;
+const PAUSE_MS = 250;
+const LIST_TIMEOUT_MS = 3_000;
+
+export class Watcher {
+  readonly ledger: WatchLedger;
+  readonly counts = { resumed: 0, relisted: 0 };
+  private stale = true;
+
+  constructor(
+    readonly name: string,
+    private readonly api: Api,
+  ) {
+    this.ledger = new WatchLedger(name);
+  }
+
+  async run(signal: AbortSignal): Promise<void> {
+    let first = true;
+    while (!signal.aborted) {
+      try {
+        if (this.stale) {
+          const { body, status } = await this.api.send('GET', CONFIG_MAPS, undefined, { timeoutMs: LIST_TIMEOUT_MS });
+          if (status !== 200) throw new Error(`the list ended with ${status}`);
+          this.ledger.listed(body.items, body.metadata.resourceVersion);
+          this.stale = false;
+          if (!first) this.counts.relisted++;
+          first = false;
+        } else {
+          this.counts.resumed++;
+        }
+        await this.follow(signal);
+      } catch {
+        // The peer is out of reach, or told 410: another round.
+      }
+      await sleep(PAUSE_MS, undefined, { signal }).catch(() => undefined);
+    }
+  }
+
+  /** One connection's watch; ends when the connection does. */
+  private async follow(signal: AbortSignal): Promise<void> {
+    const path = `${CONFIG_MAPS}?watch=1&allowWatchBookmarks=true&resourceVersion=${this.ledger.revision}`;
+    await this.api.stream(path, { signal, silenceMs: SILENCE_MS }, (line) => {
+      const { type, object } = JSON.parse(line) as { type: string; object: Json };
+      if (type === 'ERROR') {
+        if (object.code === 410) this.stale = true;
+        throw new Error(`the watch was told ${object.code}`);
+      }
+      this.ledger.event(type, object);
+    });
+  }
+}
