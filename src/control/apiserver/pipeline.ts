@@ -122,7 +122,16 @@ export function createApiPipeline(deps: ApiPipelineDeps, options: ApiPipelineOpt
   const authenticator = new Authenticator([serviceAccounts.authenticator]);
   const { authorizer, followed } = createClusterAuthorization(store);
   writes.useAuthorizer(authorizer);
-  const webhooks = createWebhooks({ clock, random, log, registry, store, admission: writes.rehearsal, authorizer });
+  const webhooks = createWebhooks({
+    clock,
+    random,
+    log,
+    registry,
+    store,
+    admission: writes.rehearsal,
+    authorizer,
+    converted: (remote, objects) => reads.converted(remote, objects),
+  });
   const fairness = new Fairness(clock, DEFAULT_FAIRNESS, metrics);
   const admitting = webhooks.stage.wrap(store);
   const indexes = [...fairness.followed(), ...followed, ...webhooks.followed, ...writes.followed];
@@ -139,7 +148,7 @@ export function createApiPipeline(deps: ApiPipelineDeps, options: ApiPipelineOpt
       registry,
       store: admitting,
       reads,
-      connections: webhooks.stage,
+      admission: webhooks.stage,
       authenticator,
       serviceAccounts,
       authorizer,

@@ -3,6 +3,7 @@
  * inside the write on the sequencer: synchronously, on the newest state, all mutations before all validations.
  */
 import type { KubeObject } from '../../api/object.js';
+import type { ResourceVersion } from './policy/matching.js';
 
 /** Who makes the request, as authentication found out. */
 export interface Requester {
@@ -23,10 +24,11 @@ export interface AdmissionEffects {
 }
 
 export interface AdmissionAttributes {
-  readonly operation: 'CREATE' | 'UPDATE' | 'DELETE';
+  readonly operation: 'CREATE' | 'UPDATE' | 'DELETE' | 'CONNECT';
   readonly group: string;
   readonly version: string;
   readonly resource: string;
+  /** Of the resource, also where a subresource is meant. */
   readonly kind: string;
   /** Empty for the object itself. */
   readonly subresource: string;
@@ -36,7 +38,7 @@ export interface AdmissionAttributes {
   readonly user: Requester;
   readonly dryRun: boolean;
   readonly effects: AdmissionEffects;
-  /** The object to be stored; plugins change it in place. Absent for DELETE. */
+  /** The object to be stored, or the body of a subresource that has its own; plugins change it in place. Absent for DELETE. */
   readonly object?: KubeObject;
   /** The present, frozen object. Absent for CREATE. */
   readonly oldObject?: KubeObject;
@@ -47,6 +49,8 @@ export interface AdmissionLookups {
   readonly nowMs: number;
   get(group: string, resource: string, namespace: string, name: string): KubeObject | undefined;
   list(group: string, resource: string, namespace?: string): readonly KubeObject[];
+  /** An object of the resource `of` as its equivalent `as` shows it; never changed. Throws an `ApiError`. */
+  inVersion(object: KubeObject, of: ResourceVersion, as: ResourceVersion): KubeObject;
 }
 
 export interface AdmissionPlugin {

@@ -508,7 +508,8 @@ describe('admission webhooks and policies', function () {
     });
     const url = new URL('http://localhost/api/v1/namespaces/default/pods/p/attach?container=c&stdin=true');
     const user = { name: 'u', groups: [] };
-    const connect = (verb: string) => pipeline.server.connections?.connect(connectSubject(target(verb), user, url));
+    const connect = (verb: string) =>
+      pipeline.server.admission?.admit(connectSubject(target(verb), user, url), (sent) => sent as KubeObject);
     await connect('exec');
     const error = await failure(Promise.resolve(connect('attach')));
     assert.match(error.message, /denied the request: no attaching/);

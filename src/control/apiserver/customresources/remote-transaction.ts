@@ -55,9 +55,19 @@ export class RemoteTransaction implements WriteTransaction {
   }
 
   private converted(object: KubeObject, to: string): KubeObject {
-    const key = conversionKey(object, to);
-    const answer = this.conversions.find((conversion) => conversion.key === key);
-    if (answer?.object === undefined) throw missingConversion({ to, object, webhook: this.remote.webhook });
-    return this.remote.settle(object, answer.object as KubeObject);
+    return answeredConversion(this.remote, object, to, this.conversions);
   }
+}
+
+/** By the answers that came with the request. Throws what is missing among them. */
+export function answeredConversion(
+  remote: RemoteConversion,
+  object: KubeObject,
+  to: string,
+  conversions: readonly ConvertedObject[],
+): KubeObject {
+  const key = conversionKey(object, to);
+  const answer = conversions.find((conversion) => conversion.key === key);
+  if (answer?.object === undefined) throw missingConversion({ to, object, webhook: remote.webhook });
+  return remote.settle(object, answer.object as KubeObject);
 }

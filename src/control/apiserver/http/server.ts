@@ -12,6 +12,7 @@ import type { Service } from '../../../base/lifecycle.js';
 import { errorText, type Logger } from '../../../base/log.js';
 import { uuid, type Random } from '../../../base/random.js';
 import { ApiError, methodNotAllowed } from '../../../api/errors.js';
+import type { KubeObject } from '../../../api/object.js';
 import type { KindRegistry } from '../../../api/schema/registry.js';
 import {
   type Authenticator,
@@ -23,6 +24,7 @@ import type { UserInfo } from '../../../security/authn/user.js';
 import type { AuthorizationAttributes, Authorizer } from '../../../security/authz/authorizer.js';
 import type { ServiceAccounts } from '../../../security/serviceaccounts/service-accounts.js';
 import type { ObjectStore } from '../../../store/object-store.js';
+import { addAuditAnnotations } from '../audit/annotations.js';
 import type { AuditLog } from '../audit/audit-log.js';
 import { TooManyRequests, type Fairness } from '../fairness/fairness.js';
 import { connectSubject } from '../webhooks/connection.js';
@@ -32,20 +34,20 @@ import { ObjectReads } from '../reads/object-reads.js';
 import { METRICS_GROUP } from '../resourcemetrics/kinds.js';
 import type { ResourceMetrics } from '../resourcemetrics/resource-metrics.js';
 import { unknownPath } from '../unknown-path.js';
-import { attributesOf, decisionAnnotations, refusal } from './access.js';
+import { attributesOf, decisionAnnotations, refusal, type Target } from './access.js';
 import { actingUser } from './impersonation.js';
 import { observerOf } from './exchange-observer.js';
 import { PathHandler, type HealthCheck } from './path-handler.js';
 import { parseResourcePath, verbOf, type ApiVerb, type ResourcePath } from './request-info.js';
 import { ResourceHandler } from './resource-handler.js';
 import { handleReview, isReview } from './reviews.js';
-import { sendError, sendText } from './response.js';
+import { sendError, sendText, warningHeader } from './response.js';
 import { handleTokenRequest, isTokenRequest } from './token-request.js';
 import { DEFAULT_WATCH_LIMITS, type WatchStreamLimits } from './watch-stream.js';
 
 export interface ApiServerDeps {
-  /** Asked before exec, attach, port-forward and proxying. */
-  readonly connections?: Pick<WebhookStage, 'connect'>;
+  /** Judges what is no write: exec, attach, port-forward, proxying, tokens. Without it all of that is admitted. */
+  readonly admission?: Pick<WebhookStage, 'admit'>;
   readonly store: ObjectStore;
   readonly reads?: ObjectReads;
   readonly registry: KindRegistry;
@@ -103,7 +105,7 @@ export interface ApiServerOptions {
 /** What is answered on: a response, or the connection once the protocol has changed. */
 interface Answered {
   statusCode: number;
-  setHeader?(name: string, value: string): unknown;
+  setHeader?(name: string, value: string | readonly string[]): unknown;
   once(event: 'close', listener: () => void): unknown;
 }
 
@@ -124,7 +126,7 @@ interface Routed {
   /** Who sent the request; `user` is who it counts as. */
   readonly requester: UserInfo;
   readonly user: UserInfo;
-  readonly target: { path: ResourcePath; verb: ApiVerb } | undefined;
+  readonly target: Target | undefined;
   readonly attributes: AuthorizationAttributes;
 }
 
@@ -278,7 +280,7 @@ export class ApiServer implements Service {
     }
     const { path, verb } = target;
     if (this.isNodeBound(path, verb)) {
-      await this.admitConnection(path, verb, user, url);
+      await this.admitConnection(response, target, user, url);
       await this.nodes().forward(request, response, path, url);
       return;
     }
@@ -300,7 +302,7 @@ export class ApiServer implements Service {
     else if (verb === 'create' && isReview(info))
       await handleReview(call, this.deps.authorizer, this.deps.authenticator);
     else if (serviceAccounts && isTokenRequest(call))
-      await handleTokenRequest(call, serviceAccounts, this.deps.registry);
+      await handleTokenRequest(call, serviceAccounts, this.deps.registry, this.deps.admission);
     else await this.resources.handle(call);
   }
 
@@ -309,8 +311,13 @@ export class ApiServer implements Service {
     return verb === 'connect' || (verb === 'get' && resource === 'pods' && subresource === 'log');
   }
 
-  private async admitConnection(path: ResourcePath, verb: ApiVerb, user: UserInfo, url: URL): Promise<void> {
-    if (verb === 'connect') await this.deps.connections?.connect(connectSubject(path, user, url));
+  private async admitConnection(answered: Answered, { path, verb }: Target, user: UserInfo, url: URL): Promise<void> {
+    const { admission } = this.deps;
+    if (verb !== 'connect' || !admission) return;
+    const subject = connectSubject(path, user, url);
+    const { warnings, annotations } = await admission.admit(subject, (patched) => patched as KubeObject);
+    addAuditAnnotations(answered, annotations);
+    if (warnings.length > 0) answered.setHeader?.('Warning', warnings.map(warningHeader));
   }
 
   private nodes(): NodeProxy {
@@ -334,7 +341,7 @@ export class ApiServer implements Service {
       const url = urlOf(request);
       const { target, user } = await this.route(request, answered, url);
       if (!target || !this.isNodeBound(target.path, target.verb)) throw methodNotAllowed();
-      await this.admitConnection(target.path, target.verb, user, url);
+      await this.admitConnection(answered, target, user, url);
       await this.nodes().tunnel(request, socket, head, target.path, url);
     } catch (error) {
       if (!(error instanceof ApiError)) this.logFailure(request, error);

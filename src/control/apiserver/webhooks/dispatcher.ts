@@ -28,6 +28,7 @@ import {
   reviewOf,
   verdictOf,
   type AdmissionSubject,
+  type NamedSubject,
   type Verdict,
 } from './review.js';
 import { WebhookCallError, type WebhookClient } from './webhook-client.js';
@@ -38,6 +39,10 @@ export interface DispatcherDeps {
   readonly log: Logger;
   readonly namespaceOf: (name: string) => KubeObject | undefined;
   readonly equivalents: (of: ResourceVersion) => readonly ResourceVersion[];
+  /** The kind that requests about an equivalent of the subject's resource send. */
+  readonly kindAs: (subject: AdmissionSubject, as: ResourceVersion) => AdmissionSubject['kind'];
+  /** An object of one resource as an equivalent shows it; not changed. Rejects with an {@link ApiError}. */
+  readonly inVersion: (object: KubeObject, of: ResourceVersion, as: ResourceVersion) => Promise<KubeObject>;
   readonly authorize: (
     user: UserInfo,
     check: AuthorizerCheck,
@@ -90,26 +95,34 @@ export class Mutation {
   }
 
   private async ask(hook: CompiledWebhook, subject: AdmissionSubject, settle: Settle): Promise<AdmissionSubject> {
-    const as = this.dispatcher.match(hook, subject);
-    if (as === undefined) return subject;
+    const named = await this.dispatcher.match(hook, subject);
+    if (named === undefined) return subject;
     const asked: Asked = { hook, seen: this.changes };
     this.asked.push(asked);
-    const verdict = await this.dispatcher.ask(hook, subject, as, true);
+    const verdict = await this.dispatcher.ask(hook, subject, named, true);
     if (verdict === undefined) return subject;
     this.remarks.add(hook, verdict);
     if (!verdict.allowed) throw denial(hook.name, verdict.status);
     const { object } = subject;
     if (verdict.patch === undefined || object === undefined) return subject;
-    const patched = this.patched(hook, object, verdict.patch, settle);
+    const patched = await this.patched(hook, subject, named, verdict.patch, settle);
     if (sameJson(patched, object)) return subject;
     this.changes++;
     asked.seen = this.changes;
     return { ...subject, object: patched };
   }
 
-  private patched(hook: CompiledWebhook, object: KubeObject, patch: unknown, settle: Settle): KubeObject {
+  /** The patch is of the object that the webhook has seen. */
+  private async patched(
+    hook: CompiledWebhook,
+    subject: AdmissionSubject,
+    { object, as }: NamedSubject,
+    patch: unknown,
+    settle: Settle,
+  ): Promise<KubeObject> {
     try {
-      return settle(applyJsonPatch(object, patch));
+      const made = applyJsonPatch(object, patch) as KubeObject;
+      return settle(await this.dispatcher.inVersion(made, as, subject));
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;
       throw internalError(
@@ -128,11 +141,12 @@ export class Dispatcher {
     subject: AdmissionSubject,
     remarks: Remarks,
   ): Promise<{ readonly asked: boolean }> {
-    const called = hooks.flatMap((hook) => {
-      const as = this.match(hook, subject);
-      return as === undefined ? [] : [{ hook, as }];
-    });
-    const results = await Promise.allSettled(called.map(({ hook, as }) => this.ask(hook, subject, as, false)));
+    const called: { readonly hook: CompiledWebhook; readonly named: NamedSubject }[] = [];
+    for (const hook of hooks) {
+      const named = await this.match(hook, subject);
+      if (named !== undefined) called.push({ hook, named });
+    }
+    const results = await Promise.allSettled(called.map(({ hook, named }) => this.ask(hook, subject, named, false)));
     for (const [i, result] of results.entries()) {
       if (result.status === 'rejected') throw result.reason;
       const verdict = result.value;
@@ -144,8 +158,12 @@ export class Dispatcher {
     return { asked: called.length > 0 };
   }
 
-  /** How the webhook's rules name the request; undefined when it is not for it. Throws when conditions cannot be decided. */
-  match(hook: CompiledWebhook, subject: AdmissionSubject): ResourceVersion | undefined {
+  inVersion(object: KubeObject, of: ResourceVersion, as: ResourceVersion): Promise<KubeObject> {
+    return this.deps.inVersion(object, of, as);
+  }
+
+  /** The request as the webhook's rules name it; undefined when it is not for it. Rejects when conditions cannot be decided. */
+  async match(hook: CompiledWebhook, subject: AdmissionSubject): Promise<NamedSubject | undefined> {
     if (isExempt(subject)) return undefined;
     const as = matchingVersion(hook.rules, subject, hook.exact, () => this.deps.equivalents(subject));
     if (as === undefined) return undefined;
@@ -153,13 +171,27 @@ export class Dispatcher {
     if (!namespaceMatches(hook.selectors.namespaces, subject, object ?? oldObject, this.deps.namespaceOf))
       return undefined;
     if (!objectMatches(hook.selectors.objects, object, oldObject)) return undefined;
-    return this.conditionsHold(hook, subject, as) ? as : undefined;
+    const named = await this.named(subject, as);
+    return this.conditionsHold(hook, subject, named) ? named : undefined;
   }
 
-  private conditionsHold(hook: CompiledWebhook, subject: AdmissionSubject, as: ResourceVersion): boolean {
+  private async named(subject: AdmissionSubject, as: ResourceVersion): Promise<NamedSubject> {
+    const { kind, object, oldObject, group, version, resource } = subject;
+    if (as.group === group && as.version === version && as.resource === resource)
+      return { as, kind, object, oldObject };
+    return {
+      as,
+      kind: this.deps.kindAs(subject, as),
+      object: object && (await this.deps.inVersion(object, subject, as)),
+      oldObject: oldObject && (await this.deps.inVersion(oldObject, subject, as)),
+    };
+  }
+
+  private conditionsHold(hook: CompiledWebhook, subject: AdmissionSubject, named: NamedSubject): boolean {
     if (hook.conditions.length === 0) return true;
     const budget = new CostBudget();
-    const { object, oldObject, ...request } = requestOf(subject, as, '');
+    const { object: _object, oldObject: _old, ...request } = requestOf(subject, named, '');
+    const { object, oldObject } = named;
     const authorizer: AuthorizerFunction = (check) => this.deps.authorize(subject.user, check);
     const shown = request as unknown as PolicyRequest;
     const values = policyValues({ object, oldObject, request: shown, authorizer }, budget);
@@ -174,7 +206,7 @@ export class Dispatcher {
   async ask(
     hook: CompiledWebhook,
     subject: AdmissionSubject,
-    as: ResourceVersion,
+    named: NamedSubject,
     mutating: boolean,
   ): Promise<Verdict | undefined> {
     if (subject.dryRun && !hook.allowsDryRun) throw dryRunRefusal(hook);
@@ -184,7 +216,7 @@ export class Dispatcher {
     try {
       if (version === undefined)
         throw new InvalidAnswer('webhook does not accept known AdmissionReview versions (v1, v1beta1)');
-      const body = reviewOf(version, requestOf(subject, as, uid));
+      const body = reviewOf(version, requestOf(subject, named, uid));
       return verdictOf(await this.deps.client.post({ config, body, timeoutMs }), version, uid, mutating);
     } catch (error) {
       if (error instanceof WebhookCallError) why = `failed to call webhook: ${error.message}`;

@@ -3,9 +3,11 @@ import type { Clock } from '../../../base/clock.js';
 import type { Logger } from '../../../base/log.js';
 import type { Random } from '../../../base/random.js';
 import type { AuthorizerCheck } from '../../../api/cel/library/authorizer.js';
+import type { RemoteConversion } from '../../../api/conversion/conversion.js';
+import type { KubeObject } from '../../../api/object.js';
 import type { KindRegistry } from '../../../api/schema/registry.js';
 import { apiVersionOf } from '../../../api/resource.js';
-import type { AdmissionChain, AdmissionPlugin } from '../../../security/admission/admission.js';
+import type { AdmissionAttributes, AdmissionChain, AdmissionPlugin } from '../../../security/admission/admission.js';
 import { expressionValidation } from '../../../security/admission/policy/expression-validation.js';
 import { validatingAdmissionPolicy } from '../../../security/admission/policy/validating-admission-policy.js';
 import type { Authorizer, Subject } from '../../../security/authz/authorizer.js';
@@ -14,7 +16,9 @@ import type { ObjectReader } from '../../../store/object-store.js';
 import { WebhookConfigurations } from './configurations.js';
 import { createRehearsal } from './rehearsal.js';
 import { WebhookClient } from './webhook-client.js';
-import { equivalentsIn, WebhookStage } from './webhook-stage.js';
+import { equivalentsIn, inVersion, sentKind, subresourceView } from '../equivalents.js';
+import type { AdmissionSubject, Remarks } from './review.js';
+import { WebhookStage } from './webhook-stage.js';
 
 export interface WebhookDeps {
   readonly clock: Clock;
@@ -26,6 +30,8 @@ export interface WebhookDeps {
   /** A chain for rehearsals alone: see {@link createRehearsal}. */
   readonly admission: AdmissionChain;
   readonly authorizer: Authorizer;
+  /** Objects of custom resources as another version shows them, by their conversion webhook. */
+  readonly converted: (remote: RemoteConversion, objects: readonly KubeObject[]) => Promise<readonly KubeObject[]>;
 }
 
 export interface Webhooks {
@@ -40,6 +46,7 @@ export function createWebhooks(deps: WebhookDeps): Webhooks {
   const { store, registry, authorizer } = deps;
   const configurations = new WebhookConfigurations();
   const client = new WebhookClient({ ...deps, objects: store });
+  const policies = createPolicies(registry, () => authorizer);
   const stage = new WebhookStage({
     ...deps,
     client,
@@ -47,23 +54,63 @@ export function createWebhooks(deps: WebhookDeps): Webhooks {
     rehearse: createRehearsal(deps),
     namespaceOf: (name) => store.get({ group: '', resource: 'namespaces', namespace: '', name }),
     equivalents: equivalentsIn(registry),
+    kindAs: ({ kind, subresource }, as) => {
+      const sent = sentKind(registry, { ...as, subresource });
+      return sent === undefined ? kind : { group: sent.group, version: sent.version, kind: sent.kind };
+    },
+    inVersion: async (object, of, as) =>
+      inVersion(registry, object, of, as, async (remote, own) => (await deps.converted(remote, [own]))[0] ?? own),
     authorize: (user, check) => decide(authorizer, user, check),
+    policies: { validate: (subject, remarks) => judgeUnwritten(policies, deps, subject, remarks) },
   });
   return { stage, client, followed: configurations.followed };
 }
 
+/** Policies on a request that is never a write. Parameters and namespaces are read from this peer's state. */
+function judgeUnwritten(
+  policies: AdmissionPlugin,
+  { clock, store }: WebhookDeps,
+  subject: AdmissionSubject,
+  remarks: Remarks,
+): void {
+  const { object, oldObject: _old, kind, ...request } = subject;
+  const attributes: AdmissionAttributes = {
+    ...request,
+    kind: kind.kind,
+    effects: {
+      warn: (text) => remarks.warn(text),
+      annotate: (key, value) => remarks.annotate(key, value),
+      put: () => undefined,
+    },
+    ...(object === undefined ? {} : { object }),
+  };
+  if (!policies.handles(attributes)) return;
+  policies.validate?.(attributes, {
+    nowMs: clock.nowMs(),
+    get: (group, resource, namespace, name) => store.get({ group, resource, namespace, name }),
+    list: (group, resource, namespace) => store.list(group, resource, namespace),
+    // Bodies of such requests have one version.
+    inVersion: (shown) => shown,
+  });
+}
+
 /** The plugins that evaluate expressions: policies, and the check that expressions compile. */
-export function createPolicyPlugins(registry: KindRegistry, authorizer: () => Authorizer): AdmissionPlugin[] {
-  const policies = validatingAdmissionPolicy({
+export const createPolicyPlugins = (registry: KindRegistry, authorizer: () => Authorizer): AdmissionPlugin[] => [
+  expressionValidation,
+  createPolicies(registry, authorizer),
+];
+
+const createPolicies = (registry: KindRegistry, authorizer: () => Authorizer): AdmissionPlugin =>
+  validatingAdmissionPolicy({
     kinds: {
       equivalents: equivalentsIn(registry),
+      sent: (of) => sentKind(registry, of),
+      view: (of, object) => subresourceView(registry, of, object),
       resourceOf: (apiVersion, kind) =>
         registry.all().find((info) => info.kind === kind && apiVersionOf(info) === apiVersion),
     },
     authorize: (user, check) => decide(authorizer(), user, check),
   });
-  return [expressionValidation, policies];
-}
 
 /** Asks an authorizer what an expression asks. */
 export function decide(

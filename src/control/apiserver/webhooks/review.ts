@@ -16,16 +16,23 @@ export interface AdmissionSubject extends MatchedRequest {
   readonly oldObject: KubeObject | undefined;
 }
 
-/** The subject in the version that the webhook's rule names. */
-export function requestOf(subject: AdmissionSubject, as: ResourceVersion, uid: string): Record<string, unknown> {
+/** A request as a webhook's rule names it. */
+export interface NamedSubject {
+  readonly as: ResourceVersion;
+  readonly kind: AdmissionSubject['kind'];
+  readonly object: KubeObject | undefined;
+  readonly oldObject: KubeObject | undefined;
+}
+
+/** The subject as the webhook's rule names it. */
+export function requestOf(subject: AdmissionSubject, named: NamedSubject, uid: string): Record<string, unknown> {
   const { kind, group, version, resource, subresource, name, namespace, operation, user, dryRun, options } = subject;
-  const same = as.group === group && as.version === version;
-  const shownKind = same ? kind : { group: as.group, version: as.version, kind: kind.kind };
+  const { as } = named;
   const sub = subresource === '' ? {} : { subResource: subresource };
   const requestSub = subresource === '' ? {} : { requestSubResource: subresource };
   return {
     uid,
-    kind: shownKind,
+    kind: named.kind,
     resource: { group: as.group, version: as.version, resource: as.resource },
     ...sub,
     requestKind: kind,
@@ -40,17 +47,11 @@ export function requestOf(subject: AdmissionSubject, as: ResourceVersion, uid: s
       groups: user.groups,
       ...(user.extra === undefined ? {} : { extra: user.extra }),
     },
-    object: shownAs(subject.object, as, same),
-    oldObject: shownAs(subject.oldObject, as, same),
+    object: named.object ?? null,
+    oldObject: named.oldObject ?? null,
     dryRun,
     options,
   };
-}
-
-/** Versions of one resource differ in `apiVersion` only, unless a conversion says otherwise. */
-function shownAs(object: KubeObject | undefined, { group, version }: ResourceVersion, same: boolean): unknown {
-  if (object === undefined) return null;
-  return same ? object : { ...object, apiVersion: group === '' ? version : `${group}/${version}` };
 }
 
 export const reviewOf = (version: string, request: Record<string, unknown>) => ({
@@ -162,6 +163,14 @@ export class Remarks {
   add({ name }: CompiledWebhook, { warnings, auditAnnotations }: Verdict): void {
     this.warnings.push(...passedOn(warnings));
     for (const [key, value] of Object.entries(auditAnnotations)) this.annotations[`${name}/${key}`] = value;
+  }
+
+  warn(text: string): void {
+    this.warnings.push(...passedOn([text]));
+  }
+
+  annotate(key: string, value: string): void {
+    this.annotations[key] = value;
   }
 
   clear(): void {

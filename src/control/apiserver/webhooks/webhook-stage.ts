@@ -13,17 +13,13 @@ import { decodeObject } from '../../../api/schema/decode.js';
 import type { KindInfo, KindRegistry, ResourceInfo } from '../../../api/schema/registry.js';
 import { toScale } from '../../../api/strategy/scale.js';
 import type { AdmissionAttributes } from '../../../security/admission/admission.js';
-import {
-  matchingVersion,
-  type MatchedRequest,
-  type ResourceVersion,
-} from '../../../security/admission/policy/matching.js';
+import { matchingVersion, type MatchedRequest } from '../../../security/admission/policy/matching.js';
 import type { ObjectStore, WriteReply } from '../../../store/object-store.js';
 import { isStale } from '../writes/staged-admission.js';
 import type { Admitted, WriteRequest } from '../writes/write-request.js';
 import type { CompiledWebhook, WebhookConfigurations } from './configurations.js';
 import { isLifeline } from './lifelines.js';
-import { Dispatcher, Mutation, type DispatcherDeps } from './dispatcher.js';
+import { Dispatcher, Mutation, type DispatcherDeps, type Settle } from './dispatcher.js';
 import {
   OPERATIONS,
   optionsOf,
@@ -38,7 +34,16 @@ import {
 import type { Rehearse } from './rehearsal.js';
 import { Remarks, type AdmissionSubject } from './review.js';
 
+/** What a request that writes nothing came to. */
+export interface AdmittedSubject {
+  readonly object: KubeObject | undefined;
+  readonly warnings: readonly string[];
+  readonly annotations: Readonly<Record<string, string>>;
+}
+
 export interface WebhookStageDeps extends DispatcherDeps {
+  /** Admission policies, for requests that the sequencer never sees. Throws to refuse. */
+  readonly policies: { validate(subject: AdmissionSubject, remarks: Remarks): void };
   readonly configurations: WebhookConfigurations;
   readonly registry: KindRegistry;
   readonly rehearse: Rehearse;
@@ -87,15 +92,20 @@ export class WebhookStage {
     };
   }
 
-  /** For connections (exec, attach, port-forward, proxy), which write nothing. Rejects with an {@link ApiError}. */
-  async connect(subject: AdmissionSubject): Promise<void> {
-    const { configurations } = this.deps;
-    if (!configurations.concern(subject, () => this.deps.equivalents(subject))) return;
-    await new Mutation(this.dispatcher, configurations.mutating, new Remarks()).run(
-      subject,
-      (patched) => patched as KubeObject,
-    );
-    await this.dispatcher.validate(configurations.validating, subject, new Remarks());
+  /**
+   * For requests that write nothing: connections (exec, attach, port-forward, proxy) and what is answered at once. Asks webhooks and
+   * policies by this peer's state. Rejects with an {@link ApiError}.
+   */
+  async admit(subject: AdmissionSubject, settle: Settle): Promise<AdmittedSubject> {
+    const { configurations, policies } = this.deps;
+    const remarks = new Remarks();
+    const concerned = configurations.concern(subject, () => this.deps.equivalents(subject));
+    const mutated = concerned
+      ? await new Mutation(this.dispatcher, configurations.mutating, remarks).run(subject, settle)
+      : subject;
+    policies.validate(mutated, remarks);
+    if (concerned) await this.dispatcher.validate(configurations.validating, mutated, remarks);
+    return { object: mutated.object, warnings: remarks.warnings, annotations: remarks.annotations };
   }
 
   private concerns(written: WriteRequest): boolean {
@@ -316,13 +326,4 @@ export class WebhookStage {
     const body = bodyOf(request) as { metadata?: object };
     return withObject(request, { ...body, metadata: { ...body.metadata, name } });
   }
-}
-
-/** Other versions under which a registry serves the same objects. */
-export function equivalentsIn(registry: KindRegistry): (of: ResourceVersion) => (ResourceVersion & { kind: string })[] {
-  return ({ group, version, resource }) =>
-    registry
-      .all()
-      .filter((info) => info.resource === resource && info.group === group && info.version !== version)
-      .map((info) => ({ group: info.group, version: info.version, resource: info.resource, kind: info.kind }));
 }

@@ -6,7 +6,9 @@
 import { ApiError, methodNotAllowed, notFoundPath } from '../../../api/errors.js';
 import { MASTERS_GROUP } from '../../../security/authn/user.js';
 import type { WriteExecutor, WriteReply, WriteTransaction } from '../../../store/object-store.js';
+import { answeredConversion } from '../customresources/remote-transaction.js';
 import { announceCustom, resolveKind, transactionFor } from '../customresources/resolution.js';
+import { inVersion } from '../equivalents.js';
 import type { ExecutorDeps, Outcome, WriteContext } from './context.js';
 import { createObject } from './create.js';
 import { deleteCollection, deleteObject } from './delete.js';
@@ -69,6 +71,10 @@ export function createWriteExecutor(deps: ExecutorDeps): WriteExecutor {
           nowMs: transaction.nowMs,
           get: (group, resource, namespace, name) => transaction.get({ group, resource, namespace, name }),
           list: (group, resource, namespace) => transaction.list(group, resource, namespace),
+          inVersion: (object, of, as) =>
+            inVersion(deps.registry, object, of, as, (remote, own) =>
+              answeredConversion(remote, own, remote.shown, request.conversions ?? []),
+            ),
         },
         effects: {
           warn: (text) => {

@@ -8,7 +8,7 @@ import type { Binding, Pod } from '../../../api/types/core-v1.js';
 import type { Condition } from '../../../api/types/meta-v1.js';
 import type { Eviction, PodDisruptionBudget } from '../../../api/types/policy-v1.js';
 import type { ObjectKey } from '../../../store/object-store.js';
-import { checkPlace, decodeBody, keyOf, type Outcome, type WriteContext } from './context.js';
+import { attributesOf, checkPlace, decodeBody, keyOf, type Outcome, type WriteContext } from './context.js';
 import { checkPreconditions, deleteParameters, deletePresent } from './delete.js';
 
 const CREATED = { kind: 'Status', apiVersion: 'v1', metadata: {}, status: 'Success', code: 201 };
@@ -32,6 +32,14 @@ function condition(pod: Pod, type: string, at: string, fields: { status: string;
   >;
 }
 
+/** What is sent is admitted, not the pod that it is about. */
+function admitBody(context: WriteContext, name: string, body: KubeObject): void {
+  const { deps, lookups } = context;
+  const attributes = attributesOf(context, 'CREATE', name, body, undefined);
+  deps.admission.admit(attributes, lookups);
+  deps.admission.validate(attributes, lookups);
+}
+
 /** Assigns a pod to a node, once. */
 export function bindPod(context: WriteContext): Outcome {
   const { request, transaction } = context;
@@ -39,6 +47,7 @@ export function bindPod(context: WriteContext): Outcome {
   const binding = decoded(context, '', 'v1', 'Binding') as unknown as Binding;
   const name = request.name === '' ? (binding.metadata?.name ?? '') : request.name;
   checkPlace(context, binding as unknown as KubeObject);
+  admitBody(context, name, binding as unknown as KubeObject);
   const { target } = binding;
   if (target?.kind && target.kind !== 'Node') {
     throw invalid({ group: '', kind: 'Binding' }, name, [
@@ -153,6 +162,7 @@ export function evictPod(outer: WriteContext): Outcome {
   const { name, namespace } = outer.request;
   if (metadata?.name && metadata.name !== name) throw badRequest('name in URL does not match name in Eviction object');
   checkPlace(outer, eviction as unknown as KubeObject);
+  admitBody(outer, name, eviction as unknown as KubeObject);
   // `kubectl drain --dry-run=server` says so in the options of the deletion, not in the query.
   const dryRun = outer.request.dryRun || deleteOptions?.dryRun?.includes('All') === true;
   const context: WriteContext = { ...outer, info: pods, request: { ...outer.request, dryRun } };

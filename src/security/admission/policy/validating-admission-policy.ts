@@ -23,10 +23,18 @@ import type { Value } from '../../../api/cel/values.js';
 
 const GROUP = 'admissionregistration.k8s.io';
 
+type SubresourceVersion = ResourceVersion & { readonly subresource: string };
+
 export interface PolicyDeps {
   /** Other versions under which the same objects are served, and the resource that a kind names. */
   readonly kinds: {
-    equivalents(of: ResourceVersion): readonly (ResourceVersion & { readonly kind: string })[];
+    equivalents(of: ResourceVersion): readonly ResourceVersion[];
+    /** The kind that requests about a resource or subresource send; undefined for one that is not served. */
+    sent(
+      of: SubresourceVersion,
+    ): { readonly group: string; readonly version: string; readonly kind: string } | undefined;
+    /** The object as the subresource shows it. */
+    view(of: SubresourceVersion, object: KubeObject): KubeObject;
     resourceOf(apiVersion: string, kind: string): (ResourceVersion & { readonly namespaced: boolean }) | undefined;
   };
   readonly authorize: (
@@ -44,6 +52,9 @@ interface Finding {
 }
 
 interface Subject extends MatchedRequest {
+  /** As the request's own version and subresource show them. */
+  readonly object: KubeObject | undefined;
+  readonly oldObject: KubeObject | undefined;
   readonly attributes: AdmissionAttributes;
   readonly lookups: AdmissionLookups;
   readonly deps: PolicyDeps;
@@ -56,7 +67,9 @@ export function validatingAdmissionPolicy(deps: PolicyDeps): AdmissionPlugin {
     validate(attributes, lookups) {
       const bindings = lookups.list(GROUP, 'validatingadmissionpolicybindings');
       if (bindings.length === 0) return;
-      judge({ ...attributes, attributes, lookups, deps }, bindings.map(bindingOf));
+      const shown = (object: KubeObject | undefined) => object && deps.kinds.view(attributes, object);
+      const [object, oldObject] = [shown(attributes.object), shown(attributes.oldObject)];
+      judge({ ...attributes, object, oldObject, attributes, lookups, deps }, bindings.map(bindingOf));
     },
   };
 }
@@ -115,14 +128,13 @@ function refusal({ attributes }: Subject, policy: string, binding: string, { mes
 function matches(subject: Subject, match: CompiledMatch | undefined, needsRules: boolean): ResourceVersion | undefined {
   const { group, version, resource } = subject;
   if (match === undefined) return undefined;
-  const { attributes, lookups, deps } = subject;
+  const { object, oldObject, lookups, deps } = subject;
   if (match.excluded.some((rule) => ruleMatches(rule, subject, { group, version, resource }))) return undefined;
   const as =
     match.rules.length === 0 && !needsRules
       ? { group, version, resource }
       : matchingVersion(match.rules, subject, match.exact, () => deps.kinds.equivalents({ group, version, resource }));
   if (as === undefined) return undefined;
-  const { object, oldObject } = attributes;
   const namespaceOf = (name: string) => lookups.get('', 'namespaces', '', name);
   if (!namespaceMatches(match.selectors.namespaces, subject, object ?? oldObject, namespaceOf)) return undefined;
   return objectMatches(match.selectors.objects, object, oldObject) ? as : undefined;
@@ -228,15 +240,17 @@ function messageOf(
 
 function inputOf(subject: Subject, as: ResourceVersion, params: KubeObject | undefined): PolicyInput {
   const { attributes, lookups, deps } = subject;
-  const { group, version, resource, kind, subresource, namespace, name, operation, user, dryRun } = attributes;
-  const inVersion = (object: KubeObject | undefined): KubeObject | undefined => {
-    if (object === undefined || (as.group === group && as.version === version)) return object;
-    return { ...object, apiVersion: as.group === '' ? as.version : `${as.group}/${as.version}` };
+  const { group, version, resource, subresource, namespace, name, operation, user, dryRun } = attributes;
+  const of = { group, version, resource };
+  const kindOf = (by: ResourceVersion) => {
+    const sent = deps.kinds.sent({ ...by, subresource }) ?? { ...by, kind: attributes.kind };
+    return { group: sent.group, version: sent.version, kind: sent.kind };
   };
+  const inVersion = (object: KubeObject | undefined) => object && lookups.inVersion(object, of, as);
   const request = {
-    kind: { group: as.group, version: as.version, kind },
+    kind: kindOf(as),
     resource: { group: as.group, version: as.version, resource: as.resource },
-    requestKind: { group, version, kind },
+    requestKind: kindOf(of),
     requestResource: { group, version, resource },
     subResource: subresource,
     requestSubResource: subresource,
@@ -249,8 +263,8 @@ function inputOf(subject: Subject, as: ResourceVersion, params: KubeObject | und
   };
   const authorizer: AuthorizerFunction = (check) => deps.authorize(user, check);
   return {
-    object: inVersion(attributes.object),
-    oldObject: inVersion(attributes.oldObject),
+    object: inVersion(subject.object),
+    oldObject: inVersion(subject.oldObject),
     request,
     ...(namespace === '' ? {} : { namespaceObject: withUid(lookups.get('', 'namespaces', '', namespace)) }),
     params,

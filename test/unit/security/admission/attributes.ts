@@ -32,6 +32,7 @@ export function lookups(objects: Readonly<Record<string, readonly KubeObject[]>>
     (objects[resource] ?? []).filter(({ metadata }) => namespace === undefined || metadata.namespace === namespace);
   return {
     nowMs: 0,
+    inVersion: (object) => object,
     list: (_group, resource, namespace) => list(resource, namespace),
     get: (_group, resource, namespace, name) =>
       list(resource).find(({ metadata }) => metadata.name === name && (metadata.namespace ?? '') === namespace),

@@ -38,6 +38,7 @@ function refusal(resource: string, more: Partial<AdmissionAttributes>): string {
     nodeRestriction.admit?.(attributes, {
       nowMs: 0,
       get: (_group, of, _namespace, name) => (of === 'nodes' && name === 'n1' ? node : undefined),
+      inVersion: (object: KubeObject) => object,
       list: () => [],
     }),
   );

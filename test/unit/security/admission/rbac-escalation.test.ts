@@ -48,6 +48,7 @@ function refusal(
     rbacEscalation.validate?.(attributes, {
       nowMs: 0,
       get: (_group, of, _namespace, name) => (of === 'clusterroles' ? (roles.get(name) as KubeObject) : undefined),
+      inVersion: (object: KubeObject) => object,
       list: (_group, of) => (of === 'clusterrolebindings' ? [binding as KubeObject] : []),
     });
     return undefined;
