@@ -13,7 +13,6 @@ import { errorText } from '../../base/log.js';
 import { ApiError, internalError } from '../../api/errors.js';
 import {
   sameEpoch,
-  samePosition,
   seal,
   type Entry,
   type EntryChange,
@@ -28,6 +27,7 @@ import { encodeRecord, type ObjectRecord } from '../record.js';
 import { Overlay, Transaction } from '../transaction.js';
 import { Batch, loggedReply } from './batch.js';
 import type { ReplicaContext } from './context.js';
+import { Feeds, type FeedEvents } from './feeds.js';
 import {
   holdsMajority,
   nextRegistry,
@@ -36,6 +36,7 @@ import {
   type PeerRegistry,
   type Standing,
 } from './peer-registry.js';
+import { ReignOver, Waiters } from './waiters.js';
 import { watermark, WATERMARK_KEY, WATERMARK_OBJECT } from './watermark.js';
 import { assignRoles, quorum, type PeerState, type RoleHolder, type View } from './view.js';
 
@@ -46,64 +47,24 @@ export interface Answer {
   readonly revision: Revision;
 }
 
-/** The reign ended before the answer was certain: ask the next sequencer, with the same id. */
-export class ReignOver extends Error {
-  readonly code = 'ERR_REIGN_OVER';
-}
-
-interface Progress {
-  /** On the peer's disk up to here; undefined while its log is on another line. */
-  match: Position | undefined;
-  /** Sent up to here. */
-  sent: Position;
-  /** Ends of the frames sent and not acknowledged, oldest first. */
-  unacked: Revision[];
-  /** Monotonic time of the last message that moved things on. */
-  heardMs: number;
-  /** The newest acknowledged revision it was told of. */
-  told: Revision;
-  /** The peer was sent something since it is tracked, so it knows that its log is on the line. */
-  greeted: boolean;
-  /** … and has answered. */
-  confirmed: boolean;
-}
-
 /**
  * Numbers left out when a registered peer cannot be asked what it has: on its line of the log they may be taken. More than
  * can be under way at once, so that a `resourceVersion` of a majority-only object never means two states of it.
  */
 const UNSEEN_TAIL = 2 ** 20;
 
-interface MajorityWaiter {
-  readonly revision: Revision;
-  /** False: the majority was lost before. */
-  resolve(certain: boolean): void;
-  reject(error: ReignOver): void;
-}
-
-interface Responder {
-  readonly revision: Revision;
-  resolve(): void;
-  reject(error: ReignOver): void;
-}
-
-export interface ReignEvents {
+export interface ReignEvents extends Omit<FeedEvents, 'onOutrun'> {
   onView(view: View): void;
-  /** A member's log is on another line: bring it over. */
-  onDiverged(peer: string): void;
-  /** A synchronisation under way means nothing any more: the peer left, came anew, or is on the line. */
-  onSyncVoid(peer: string): void;
   /** A member does not follow this epoch. */
   onUnfollowed(peer: string, promised: Epoch, state: PeerState): void;
 }
 
 export class Reign {
   private current: View;
-  private readonly progress = new Map<string, Progress>();
+  private readonly feeds: Feeds;
+  private readonly waiters = new Waiters();
   private readonly overlay: Overlay;
   private batch = new Batch();
-  private responders: Responder[] = [];
-  private majorityWaiters: MajorityWaiter[] = [];
   private nextRevision: Revision;
   private persisted: Revision;
   private framesOut: Revision[] = [];
@@ -122,7 +83,12 @@ export class Reign {
     this.overlay = new Overlay(state.table);
     this.persisted = state.head.revision;
     this.nextRevision = 1 + Math.max(state.head.revision, ...[...heads.values()].map((head) => head.revision));
-    for (const [peer, head] of heads) this.track(peer, head);
+    this.feeds = new Feeds(context, epoch, () => this.current, {
+      onDiverged: (peer) => events.onDiverged(peer),
+      onSyncVoid: (peer) => events.onSyncVoid(peer),
+      onOutrun: () => this.change(this.current.members),
+    });
+    for (const [peer, head] of heads) this.feeds.track(peer, head);
     this.current = { epoch, version: 0, members: [], voters: [], roles: rolesBefore };
     this.showTail();
     if (this.registry?.peers.some(({ id }) => id !== self && !heads.has(id))) this.nextRevision += UNSEEN_TAIL;
@@ -188,13 +154,13 @@ export class Reign {
 
   /** What may be called certain in this reign is what came after a majority had noted its epoch. */
   private byMajority(revision: Revision): Promise<boolean> {
-    if (this.over) return Promise.reject(new ReignOver('the sequencer changed'));
+    if (this.over) return Promise.reject(new ReignOver());
     const { registry } = this;
     if (!registry || !sameEpoch(registry.epoch, this.epoch)) return Promise.resolve(false);
     if (!holdsMajority(registry, this.current.voters)) return Promise.resolve(false);
     const needed = Math.max(revision, Number(registry.metadata.resourceVersion));
     if (needed <= this.majorityRevision) return Promise.resolve(true);
-    return new Promise((resolve, reject) => this.majorityWaiters.push({ revision: needed, resolve, reject }));
+    return this.waiters.byMajority(needed);
   }
 
   /** On the disks of a majority of the registered peers up to here. */
@@ -205,19 +171,12 @@ export class Reign {
   }
 
   private persistedBy(peer: string): Revision {
-    return peer === this.context.self ? this.persisted : (this.progress.get(peer)?.match?.revision ?? 0);
+    return peer === this.context.self ? this.persisted : (this.feeds.matchOf(peer)?.revision ?? 0);
   }
 
   private settleMajorityWaiters(): void {
-    if (this.majorityWaiters.length === 0) return;
-    const certain = this.majorityRevision;
-    const lost = !holdsMajority(this.registry, this.current.voters);
-    const waiting = this.majorityWaiters;
-    this.majorityWaiters = waiting.filter(({ revision }) => !lost && revision > certain);
-    for (const waiter of waiting) {
-      if (waiter.revision <= certain) waiter.resolve(true);
-      else if (lost) waiter.resolve(false);
-    }
+    if (!this.waiters.awaitsMajority) return;
+    this.waiters.settleMajority(this.majorityRevision, !holdsMajority(this.registry, this.current.voters));
   }
 
   private moveWatermark(): void {
@@ -275,15 +234,14 @@ export class Reign {
     // Revisions never go backwards on any peer, so not below what the newcomer has seen either.
     this.nextRevision = Math.max(this.nextRevision, head.revision + 1);
     this.events.onSyncVoid(peer);
-    this.track(peer, head);
+    this.feeds.track(peer, head);
     this.change([...this.current.members, peer]);
   }
 
   /** The peer's log is on this line now, up to `position`. */
   joined(peer: string, position: Position): void {
-    if (!this.progress.has(peer)) return;
-    this.track(peer, position);
-    (this.progress.get(peer) as Progress).confirmed = true;
+    if (!this.feeds.has(peer)) return;
+    this.feeds.track(peer, position, true);
     this.change(this.current.members);
   }
 
@@ -291,28 +249,21 @@ export class Reign {
   setAlive(alive: readonly string[]): void {
     const members = this.current.members.filter((peer) => alive.includes(peer));
     if (members.length === this.current.members.length) return;
-    for (const peer of this.current.members) {
-      if (members.includes(peer)) continue;
-      this.progress.delete(peer);
-      this.events.onSyncVoid(peer);
-    }
+    for (const peer of this.current.members) if (!members.includes(peer)) this.feeds.drop(peer);
     this.change(members);
     this.advance();
   }
 
   onAck(peer: string, position: Position): void {
-    const progress = this.progress.get(peer);
-    if (!progress || !this.context.state.log.has(position)) return;
-    if (!progress.match) {
+    const { feeds } = this;
+    if (!feeds.has(peer) || !this.context.state.log.has(position)) return;
+    if (!feeds.matchOf(peer)) {
       this.joined(peer, position);
       return;
     }
-    if (position.revision > progress.match.revision) progress.match = position;
-    progress.unacked = progress.unacked.filter((end) => end > position.revision);
-    progress.heardMs = this.context.clock.monotonicMs();
-    progress.confirmed = true;
+    feeds.onAck(peer, position);
     this.advance();
-    this.feed(peer, progress);
+    feeds.feed(peer);
   }
 
   onNack(peer: string, promised: Epoch, state: PeerState): void {
@@ -320,44 +271,23 @@ export class Reign {
       this.events.onUnfollowed(peer, promised, state);
       return;
     }
-    const before = this.progress.get(peer);
-    if (!before) return;
-    this.track(peer, state.head);
-    const after = this.progress.get(peer) as Progress;
-    if (Boolean(before.match) !== Boolean(after.match)) this.change(this.current.members);
-    else this.feed(peer, after);
+    if (!this.feeds.has(peer)) return;
+    const wasOnLine = this.feeds.matchOf(peer) !== undefined;
+    this.feeds.track(peer, state.head);
+    if (wasOnLine !== (this.feeds.matchOf(peer) !== undefined)) this.change(this.current.members);
+    else this.feeds.feed(peer);
   }
 
   /** Repairs what was lost with a connection, and lets old deletions be forgotten. */
   tick(): void {
-    const now = this.context.clock.monotonicMs();
     this.moveWatermark();
-    for (const [peer, progress] of this.progress) {
-      if (now - progress.heardMs < this.context.options.probeMs) continue;
-      progress.heardMs = now;
-      this.sendView(peer);
-      if (!progress.match) {
-        // The answer tells whether it is on the line meanwhile, if word of that was lost.
-        this.ask(peer, this.context.state.head);
-        this.events.onDiverged(peer);
-      } else if (!progress.confirmed || progress.match.revision < this.context.state.head.revision) {
-        // Ask from the last certain position: an answer tells where the peer really is.
-        progress.sent = progress.match;
-        progress.unacked = [];
-        progress.greeted = false;
-        this.feed(peer, progress);
-      }
-    }
+    this.feeds.probe();
   }
 
   /** Ends the reign: whoever waits has to ask the next sequencer. What is in the log stays there. */
   stop(): void {
     this.over = true;
-    const waiting = this.responders;
-    this.responders = [];
-    for (const responder of waiting) responder.reject(new ReignOver('the sequencer changed'));
-    for (const waiter of this.majorityWaiters) waiter.reject(new ReignOver('the sequencer changed'));
-    this.majorityWaiters = [];
+    this.waiters.stop();
   }
 
   private execute(id: string, request: unknown) {
@@ -416,45 +346,7 @@ export class Reign {
       },
       () => undefined, // The replica stops through ReplicaState.onFailure.
     );
-    for (const [peer, progress] of this.progress) this.feed(peer, progress);
-  }
-
-  /** Sends a member what it lacks, as far as the window allows. */
-  private feed(peer: string, progress: Progress): void {
-    const { state, options } = this.context;
-    if (!progress.match || this.over) return;
-    if (!state.log.has(progress.sent)) progress.sent = progress.match;
-    if (!state.log.has(progress.sent)) {
-      progress.match = undefined;
-      this.change(this.current.members);
-      return;
-    }
-    const room = options.window - progress.unacked.length;
-    if (room <= 0) return;
-    if (!progress.greeted && samePosition(progress.sent, state.head)) {
-      progress.greeted = this.ask(peer, progress.sent);
-      return;
-    }
-    for (const kept of state.log.after(progress.sent, room)) {
-      const sent = this.context.send(peer, {
-        t: 'append',
-        epoch: this.epoch,
-        previous: progress.sent,
-        frame: kept.bytes,
-        commit: state.applied.revision,
-      });
-      if (!sent) return;
-      progress.told = state.applied.revision;
-      progress.greeted = true;
-      progress.sent = kept.end;
-      progress.unacked.push(kept.end.revision);
-    }
-  }
-
-  /** An append without a frame: the peer learns that it is on the line, or answers that it is not. */
-  private ask(peer: string, previous: Position): boolean {
-    const commit = this.context.state.applied.revision;
-    return this.context.send(peer, { t: 'append', epoch: this.epoch, previous, frame: null, commit });
+    this.feeds.feedAll();
   }
 
   /** Acknowledges what enough voters have on disk. */
@@ -471,19 +363,13 @@ export class Reign {
     this.framesOut = this.framesOut.filter((end) => end > revision);
     // A frame that goes out now tells what is acknowledged; whoever gets none is told apart.
     this.flush();
-    for (const [peer, progress] of this.progress) {
-      if (progress.told >= revision) continue;
-      if (this.context.send(peer, { t: 'commit', epoch: this.epoch, revision })) progress.told = revision;
-    }
-    const ready = this.responders.filter((responder) => responder.revision <= revision);
-    this.responders = this.responders.filter((responder) => responder.revision > revision);
-    for (const responder of ready) responder.resolve();
+    this.feeds.tell(revision);
+    this.waiters.acknowledge(revision);
   }
 
   private acknowledged(revision: Revision): Promise<void> {
-    if (this.over) return Promise.reject(new ReignOver('the sequencer changed'));
-    if (revision <= this.context.state.applied.revision) return Promise.resolve();
-    return new Promise((resolve, reject) => this.responders.push({ revision, resolve, reject }));
+    if (!this.over && revision <= this.context.state.applied.revision) return Promise.resolve();
+    return this.waiters.acknowledged(revision);
   }
 
   private answerOf(logged: LoggedReply): Answer {
@@ -494,17 +380,10 @@ export class Reign {
     return { reply: { code, warnings, ...more, body }, bodyOf, revision };
   }
 
-  private track(peer: string, head: Position): void {
-    const match = this.context.state.log.has(head) ? head : undefined;
-    const heardMs = this.context.clock.monotonicMs();
-    this.progress.set(peer, { match, sent: head, unacked: [], heardMs, greeted: false, told: 0, confirmed: false });
-    if (match) this.events.onSyncVoid(peer);
-  }
-
   private makeView(members: readonly string[], renewRoles = false): View {
     const { self, options } = this.context;
     const sorted = [...new Set(members)].toSorted();
-    const voters = sorted.filter((peer) => peer === self || this.progress.get(peer)?.match);
+    const voters = sorted.filter((peer) => peer === self || this.feeds.matchOf(peer));
     const version = this.current.version + 1;
     // Unique along this line of views: the epoch rises with every reign, the version within it.
     const roleEpoch = this.epoch.n * 65_536 + version;
@@ -521,19 +400,12 @@ export class Reign {
     this.announce();
     this.settleMajorityWaiters();
     this.tendRegistry();
-    for (const [peer, progress] of this.progress) {
-      if (!progress.match) this.events.onDiverged(peer);
-      else this.feed(peer, progress);
-    }
+    this.feeds.review();
   }
 
   private announce(): void {
     this.events.onView(this.current);
-    for (const peer of this.progress.keys()) this.sendView(peer);
-  }
-
-  private sendView(peer: string): void {
-    this.context.send(peer, { t: 'view', view: this.current, commit: this.context.state.applied.revision });
+    this.feeds.announce();
   }
 
   /** Entries of earlier reigns that are in the log but not acknowledged yet belong to the newest state. */

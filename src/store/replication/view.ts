@@ -31,6 +31,8 @@ export interface Component {
   readonly epoch: Epoch;
 }
 
+export const componentOf = ({ members, epoch }: View): Component => ({ size: members.length, epoch });
+
 /** Which group keeps ordering when two meet: the larger, then the higher epoch, then the leader's id. */
 export const compareComponents = (a: Component, b: Component): number =>
   a.size - b.size || compareEpochs(a.epoch, b.epoch);
