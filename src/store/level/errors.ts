@@ -1,0 +1,28 @@
+/** What LevelDB's errors mean. */
+import { DiskCorrupt } from '../disk.js';
+
+interface LevelCause {
+  readonly code?: string;
+  readonly message?: string;
+}
+
+const causeOf = (error: unknown): LevelCause =>
+  (error as { cause?: LevelCause }).cause ?? (error as LevelCause | undefined) ?? {};
+
+/**
+ * A failure to open: {@link DiskCorrupt} only for what LevelDB calls corruption. A store that cannot be read because of
+ * permissions, or opened because the disk is full, is whole.
+ */
+export function plainOpenError(path: string, error: unknown): Error {
+  const { code, message = String(error) } = causeOf(error);
+  if (code === 'LEVEL_LOCKED') return new Error(`${path} is in use by another process`, { cause: error });
+  if (code === 'LEVEL_CORRUPTION')
+    return new DiskCorrupt(`the store in ${path} is damaged: ${message}`, { cause: error });
+  return new Error(`cannot open the store in ${path}: ${message}`, { cause: error });
+}
+
+const NO_ROOM = /No space left on device|Disk quota exceeded|ENOSPC|EDQUOT/;
+
+/** Whether a write failed for want of room, which may come back. */
+export const isNoRoom = (error: unknown): boolean =>
+  NO_ROOM.test(causeOf(error).message ?? '') || NO_ROOM.test(String(error));
