@@ -22,6 +22,7 @@ import { createApi } from './api.js';
 import type { AgentBase } from './base.js';
 import type { AgentConfig } from './config.js';
 import { createControlPlane } from './control-plane.js';
+import { Gate, Gatekeeper } from './gate.js';
 import { enrol, writeAdminKubeconfig, type Enrolment } from './identity.js';
 import { defaultAddress } from './machine.js';
 import { createMesh } from './mesh.js';
@@ -61,6 +62,9 @@ export async function runAgent(config: AgentConfig, { signal }: { readonly signa
   }
 }
 
+const removedText = (dataDir: string) =>
+  `this machine was removed from the cluster; to bring it back, empty ${dataDir} and join with a new token`;
+
 /** A taken port in words. */
 function plainStartError(error: unknown): unknown {
   const { code, address, port } = error as { code?: string; address?: string; port?: number };
@@ -93,7 +97,8 @@ async function assemble(
 ): Promise<Service> {
   const { identity } = enrolment;
   const registry = KindRegistry.load();
-  const mesh = createMesh(base, config, address, enrolment);
+  const gate = new Gate();
+  const mesh = createMesh(base, config, address, enrolment, gate);
   const disk = new LevelDisk(join(config.dataDir, 'store'));
   const store = createStore(base, config, enrolment, mesh, registry, disk);
   const { replica } = store;
@@ -123,7 +128,8 @@ async function assemble(
     start: () => writeAdminKubeconfig(enrolment.ca, config, address),
     stop: () => Promise.resolve(),
   };
+  const gatekeeper = new Gatekeeper(base, gate, mesh, replica, () => onFailure(new Error(removedText(config.dataDir))));
   const control = createControlPlane(base, enrolment, mesh, store, api, registry, onFailure);
-  const services = [...mesh.services, replica, kubeconfig, api.followers, server, ...control, node];
+  const services = [...mesh.services, replica, gatekeeper, kubeconfig, api.followers, server, ...control, node];
   return new ServiceGroup('agent', services, base.log);
 }

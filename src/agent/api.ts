@@ -27,7 +27,7 @@ import { createAudit } from './audit.js';
 import { fencedStore } from './fencing.js';
 import { kubernetesIp, type Enrolment } from './identity.js';
 import { createApiEndpoints } from './liveness.js';
-import type { PeerRemoval } from './majority.js';
+import type { PeerRemoval } from './peer-removal.js';
 import type { HistoryDeps } from './history-endpoint.js';
 import type { Mesh } from './mesh.js';
 import type { Store } from './store.js';

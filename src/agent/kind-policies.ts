@@ -5,6 +5,7 @@ import type { KindRegistry } from '../api/schema/registry.js';
 import { GENERIC_LAYOUT, layoutOf, type Layout, type SchemaNode } from '../store/crdt/shape.js';
 import type { KindPolicies, KindPolicy } from '../store/kind-policy.js';
 import { REGISTRY_OBJECT } from '../store/replication/peer-registry.js';
+import { REVOKED_PEERS } from '../store/replication/revoked-peer.js';
 import { WATERMARK_OBJECT } from '../store/replication/watermark.js';
 import { partitionOf } from './partitions.js';
 
@@ -19,6 +20,7 @@ const MACHINE_MADE = new Set([
   'discovery.k8s.io/endpointslices',
   'events.k8s.io/events',
   `${REGISTRY_OBJECT.group}/${REGISTRY_OBJECT.resource}`,
+  `${REVOKED_PEERS.group}/${REVOKED_PEERS.resource}`,
   `${WATERMARK_OBJECT.group}/${WATERMARK_OBJECT.resource}`,
 ]);
 

@@ -14,7 +14,7 @@ import { Controller, type ControllerDeps } from '../client/controller.js';
 import type { ObjectReader } from '../store/object-store.js';
 import { REGISTRY_OBJECT, type PeerRegistry } from '../store/replication/peer-registry.js';
 import type { View } from '../store/replication/view.js';
-import { majorityState, withoutMajority, type MajorityState } from './majority.js';
+import { majorityState, withoutMajority, type MajorityState } from './majority-state.js';
 
 type ReplicaView = ObjectReader & { readonly view: View | undefined; readonly registry: PeerRegistry | undefined };
 

@@ -4,16 +4,13 @@
  * `partitions.ts`; who is registered, and why no two parts hold a majority at once, `store/replication/peer-registry.ts`.
  */
 import type { Counter, Metrics } from '../base/metrics.js';
-import { ApiError, badRequest, conflict, notFound } from '../api/errors.js';
+import { ApiError } from '../api/errors.js';
 import type { KubeObject } from '../api/object.js';
 import type { KindPolicies, Partition } from '../store/kind-policy.js';
 import type { ObjectKey, WriteExecutor, WriteReply, WriteTransaction } from '../store/object-store.js';
-import {
-  holdsMajority,
-  REGISTRY_OBJECT,
-  type PeerRegistry,
-  type Standing,
-} from '../store/replication/peer-registry.js';
+import { REGISTRY_OBJECT, type PeerRegistry, type Standing } from '../store/replication/peer-registry.js';
+import { majorityState, withoutMajority, type MajorityState } from './majority-state.js';
+import { removePeer, type PeerRemoval } from './peer-removal.js';
 
 /** How soon a refused client may try again, in seconds. */
 const RETRY_AFTER_SECONDS = 5;
@@ -23,16 +20,6 @@ export interface MajorityDeps {
   readonly metrics: Metrics;
   /** Undefined unless this peer is the sequencer. */
   readonly standing: () => Standing | undefined;
-}
-
-/** Asks the sequencer to strike a peer off the register. */
-export interface PeerRemoval {
-  readonly removePeer: {
-    /** The node's name, or the peer's id. */
-    readonly name: string;
-    /** Also without a majority: its operator knows that the machine is gone for good. */
-    readonly force: boolean;
-  };
 }
 
 /** What the guard looks at of a request. */
@@ -46,22 +33,6 @@ interface Request extends Partial<PeerRemoval> {
   /** Set on writes of control-plane roles. */
   readonly fence?: unknown;
 }
-
-/** Where this part stands, for warnings and status. */
-export interface MajorityState {
-  readonly registered: number;
-  readonly present: number;
-  readonly held: boolean;
-}
-
-export function majorityState(registry: PeerRegistry | undefined, voters: readonly string[]): MajorityState {
-  const peers = registry?.peers ?? [];
-  const present = peers.filter(({ id }) => voters.includes(id)).length;
-  return { registered: peers.length, present, held: holdsMajority(registry, voters) };
-}
-
-export const withoutMajority = ({ present, registered }: MajorityState): string =>
-  `this part of the cluster has ${present} of ${registered} registered peers, which is no majority`;
 
 const registryIn = (transaction: WriteTransaction) => transaction.get(REGISTRY_OBJECT) as PeerRegistry | undefined;
 
@@ -184,39 +155,5 @@ class Guard implements WriteTransaction {
 
   private heldText(): string {
     return `${withoutMajority(this.majority)}: this is stored, but its pods are left as they are until it has one`;
-  }
-}
-
-function removePeer(
-  transaction: WriteTransaction,
-  standing: Standing,
-  { name, force }: PeerRemoval['removePeer'],
-): WriteReply {
-  try {
-    const registry = registryIn(transaction);
-    const peer = registry?.peers.find((one) => one.name === name || one.id === name);
-    if (!registry || !peer) throw notFound({ group: 'skein.dev', resource: 'peers' }, name);
-    if (standing.voters.includes(peer.id)) throw badRequest(`the peer ${name} is alive: stop its agent first`);
-    const state = majorityState(registry, standing.voters);
-    const isSettled = Number(registry.metadata.resourceVersion) <= standing.majorityRevision;
-    if (!state.held && !force) {
-      throw conflict(
-        { group: 'skein.dev', resource: 'peers' },
-        name,
-        `${withoutMajority(state)}. If that machine is gone for good, and is not at work elsewhere, say so with --force`,
-      );
-    }
-    if (state.held && !isSettled) {
-      throw new ApiError(503, 'ServiceUnavailable', 'another change of the registered peers is under way', {
-        retryAfterSeconds: 1,
-      });
-    }
-    const peers = registry.peers.filter((one) => one !== peer);
-    transaction.put(REGISTRY_OBJECT, { ...registry, peers, epoch: standing.epoch } as PeerRegistry);
-    const body = { removed: peer, registered: peers.length };
-    return { code: 200, body, warnings: [], ...(state.held ? { majority: true } : {}) };
-  } catch (error) {
-    if (!(error instanceof ApiError)) throw error;
-    return { code: error.code, body: error.toStatus(), warnings: [] };
   }
 }

@@ -12,6 +12,7 @@ import type { PeerId, Transport } from '../p2p/transport.js';
 import { judgeHello, membershipHello } from '../security/ca/founding.js';
 import type { AgentBase } from './base.js';
 import type { AgentConfig } from './config.js';
+import type { Gate } from './gate.js';
 import type { Enrolment } from './identity.js';
 import type { PeerAttributes } from './liveness.js';
 
@@ -27,7 +28,13 @@ export interface Mesh extends Meeting {
   readonly services: readonly Service[];
 }
 
-export function createMesh(base: AgentBase, config: AgentConfig, address: string, enrolment: Enrolment): Mesh {
+export function createMesh(
+  base: AgentBase,
+  config: AgentConfig,
+  address: string,
+  enrolment: Enrolment,
+  gate: Gate,
+): Mesh {
   const { identity, peers } = enrolment;
   const transport = new Libp2pTransport(base, {
     privateKey: identity.peerKey,
@@ -37,12 +44,16 @@ export function createMesh(base: AgentBase, config: AgentConfig, address: string
     mdns: config.mdns,
     book: fileAddressBook(join(config.dataDir, 'peers.json'), base.log),
     admission: {
-      hello: (self) => membershipHello(identity, self.addresses),
+      hello: (self) => membershipHello(identity, self.addresses, gate.own),
       admit: (peerId, hello) => {
         const verdict = judgeHello(identity, peerId, hello, base.clock.nowMs());
         if (!verdict.ok) return verdict;
-        return { ok: true, peer: { id: peerId as PeerId, name: verdict.nodeName, addresses: verdict.addresses } };
+        const { nodeName: name, addresses, formats } = verdict;
+        const peer = { id: peerId as PeerId, name, addresses, formats };
+        const reason = gate.refusal(verdict) ?? gate.denied(peer);
+        return reason === undefined ? { ok: true, peer } : { ok: false, name, reason };
       },
+      denied: (peer) => gate.denied(peer),
     },
   });
   for (const { id, addresses } of peers) {

@@ -2,7 +2,7 @@
 import type { MembershipView } from '../p2p/membership-view.js';
 import type { Replica } from '../store/replication/replica.js';
 import { attributesOf } from './liveness.js';
-import { majorityState, withoutMajority } from './majority.js';
+import { majorityState, withoutMajority } from './majority-state.js';
 
 export function describeStatus(clusterId: string, replica: Replica, membership: MembershipView, nowMs: number) {
   const view = replica.view;

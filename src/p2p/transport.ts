@@ -7,6 +7,7 @@
  * Non-guarantees: delivery (a message may be lost with its connection), order between channels or via gossip.
  */
 import type { Service } from '../base/lifecycle.js';
+import type { VersionRange } from '../base/version-range.js';
 
 /** A libp2p peer id in its text form: the peer's cryptographic identity. */
 export type PeerId = string & { readonly __brand: 'PeerId' };
@@ -18,6 +19,8 @@ export interface PeerInfo {
   readonly name: string;
   /** `host:port` pairs at which it accepts connections. */
   readonly addresses: readonly string[];
+  /** The formats that its build knows, as it said; absent when it said nothing. */
+  readonly formats?: VersionRange;
 }
 
 export interface TransportEvents {

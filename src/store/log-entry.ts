@@ -4,6 +4,8 @@
  */
 import { crc32 } from 'node:zlib';
 import { Packr, Unpackr } from 'msgpackr';
+import { isWithin, type VersionRange } from '../base/version-range.js';
+import { FIRST_FORMAT, FORMATS } from './formats.js';
 import type { Revision } from './object-store.js';
 import type { Stamp } from './stamp.js';
 
@@ -81,15 +83,14 @@ export function frameEnd(frame: Frame): Position {
   return last ? { revision: last.revision, epoch: frame.epoch } : frame.previous;
 }
 
-const FORMAT = 1;
 const packr = new Packr({ useRecords: false, encodeUndefinedAsNil: false, variableMapSize: true });
 const unpackr = new Unpackr({ useRecords: false, int64AsType: 'number' });
 
-/** Serialises plain data with format version and checksum. */
-export function seal(data: unknown): Uint8Array {
+/** Serialises plain data with format version and checksum. `format`: of the level that the cluster has; the first unless told. */
+export function seal(data: unknown, format: number = FIRST_FORMAT): Uint8Array {
   const body = packr.pack(data);
   const out = new Uint8Array(body.length + 5);
-  out[0] = FORMAT;
+  out[0] = format;
   new DataView(out.buffer).setUint32(1, crc32(body));
   out.set(body, 5);
   return out;
@@ -99,9 +100,12 @@ export class UnreadableData extends Error {
   readonly code = 'ERR_UNREADABLE';
 }
 
-/** The inverse of {@link seal}; throws {@link UnreadableData} for another format or a wrong checksum. */
-export function unseal(bytes: Uint8Array): unknown {
-  if (bytes[0] !== FORMAT) throw new UnreadableData(`unknown format ${bytes[0]}`);
+/** In which format sealed data is; 0 for nothing. */
+export const formatOf = (bytes: Uint8Array): number => bytes[0] ?? 0;
+
+/** The inverse of {@link seal}; throws {@link UnreadableData} for a format that is not known or a wrong checksum. */
+export function unseal(bytes: Uint8Array, known: VersionRange = FORMATS): unknown {
+  if (!isWithin(formatOf(bytes), known)) throw new UnreadableData(`unknown format ${formatOf(bytes)}`);
   const body = bytes.subarray(5);
   const expected = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength).getUint32(1);
   if (crc32(body) !== expected) throw new UnreadableData('checksum mismatch');

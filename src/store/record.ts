@@ -179,16 +179,17 @@ export function deepEqual(a: unknown, b: unknown): boolean {
   return true;
 }
 
-/** The record's form on disk and on the wire. */
-export function encodeRecord(record: ObjectRecord): Uint8Array {
+/** The record's form on disk and on the wire, in a format as {@link seal} has it. */
+export function encodeRecord(record: ObjectRecord, format?: number): Uint8Array {
   const { value, pending, document, ...rest } = record;
-  return seal({
+  const data = {
     ...rest,
     ...(value ? { value: jsonTextOf(value) } : {}),
     ...(document ? { document } : {}),
     // The newest pending value is usually the value itself: not written twice.
     pending: pending.map((one) => (one.value === value ? [one.stamp] : [one.stamp, jsonTextOf(one.value)])),
-  });
+  };
+  return seal(data, format);
 }
 
 /** The inverse of {@link encodeRecord}; throws `UnreadableData`. */

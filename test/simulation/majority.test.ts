@@ -6,7 +6,7 @@ import assert from 'node:assert/strict';
 import { seededRandom } from '../../src/base/random.js';
 import { SimCluster, type SimClusterOptions, type SimPeer } from '../../src/testing/sim-cluster.js';
 import { checkConvergence } from './checks.js';
-import type { PeerRemoval } from '../../src/agent/majority.js';
+import type { PeerRemoval } from '../../src/agent/peer-removal.js';
 import { Clients, requestOf } from './clients.js';
 import { Electors } from './electors.js';
 import { CONVERGENCE_MS, disturb, mend } from './history.js';

@@ -2,7 +2,9 @@
 import type { PeerInfo } from '../transport.js';
 
 export type AdmissionResult =
-  { readonly ok: true; readonly peer: PeerInfo } | { readonly ok: false; readonly reason: string };
+  | { readonly ok: true; readonly peer: PeerInfo }
+  /** `name`: the node's, when the peer proved it. */
+  | { readonly ok: false; readonly reason: string; readonly name?: string };
 
 export interface Admission {
   /** What this peer says about itself: its signed membership record and its addresses. At most 64 KiB. */
@@ -12,8 +14,11 @@ export interface Admission {
    * Synchronous, so that nothing the peer sends afterwards can overtake its admission.
    */
   admit(peerId: string, hello: Uint8Array): AdmissionResult;
-  /** True for peers that are not to be talked to at all (revoked): their connections are refused before the hello. */
-  denied?(peerId: string): boolean;
+  /**
+   * Why that peer is not to be talked to at all (it was revoked), or no longer; undefined when it may. Its connection is refused
+   * before this side says hello, and it is told why.
+   */
+  denied?(peer: Pick<PeerInfo, 'id' | 'formats'>): string | undefined;
 }
 
 /** Where known peers are kept between runs. */

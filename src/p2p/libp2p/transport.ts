@@ -20,12 +20,17 @@ import { Gossip, GOSSIP_CHANNEL } from './gossip.js';
 import { peerIdOf } from './identity.js';
 import { CHANNEL_PROTOCOL, Link, readChannel, readFrames } from './link.js';
 import { createNode, type Node } from './node.js';
+import { Refusals, type Refusal } from './refusals.js';
 import { probeTcp } from './tcp-probe.js';
 
 const HELLO_PROTOCOL = '/skein/hello/1';
 const MAX_HELLO_BYTES = 64 * 1024;
 /** Two connections made within this time are one pair of simultaneous dials; later ones replace a dead one. */
 const SIMULTANEOUS_MS = 2000;
+/** Begins what is sent instead of a hello: the reason of a refusal follows. No hello begins so. */
+const REFUSED = 0;
+/** How long a connection is kept for the other side to read why it is refused. */
+const REFUSAL_MS = 500;
 const BOOK_DELAY_MS = 1000;
 const PROBE_LOOKS = 6;
 const PROBE_PAUSE_MS = 15;
@@ -78,6 +83,7 @@ export class Libp2pTransport implements Transport {
   private readonly channels = new Map<string, (from: PeerId, message: Uint8Array) => void>();
   private readonly dialer: Dialer;
   private readonly gossip: Gossip;
+  private readonly refused: Refusals;
   private readonly peersGauge;
   private bookDirty = false;
   private cancelBook: () => void = () => undefined;
@@ -87,6 +93,7 @@ export class Libp2pTransport implements Transport {
     private readonly options: Libp2pTransportOptions,
   ) {
     this.id = peerIdOf(options.privateKey);
+    this.refused = new Refusals(deps);
     this.addresses = options.announce ?? [formatHostPort(options.listen)];
     const redial = options.redialMs ?? { base: 100, max: 2000 };
     this.dialer = new Dialer(
@@ -123,7 +130,7 @@ export class Libp2pTransport implements Transport {
       mdns: options.mdns ?? false,
       maxConnections: options.maxConnections ?? 300,
       dialTimeoutMs: options.dialTimeoutMs ?? 2000,
-      denied: (peerId) => options.admission.denied?.(peerId) ?? false,
+      denied: (peerId) => options.admission.denied?.({ id: peerId as PeerId }) !== undefined,
     });
     node.addEventListener('connection:open', (event) => this.opened(event.detail));
     node.addEventListener('connection:close', (event) => this.closed(event.detail));
@@ -199,6 +206,8 @@ export class Libp2pTransport implements Transport {
   }
 
   addAddresses(peer: { readonly id?: PeerId; readonly addresses: readonly string[] }): void {
+    const { id } = peer;
+    if (id !== undefined && this.options.admission.denied?.({ id }) !== undefined) return;
     this.dialer.add(peer.id, peer.addresses, this.addresses);
   }
 
@@ -217,11 +226,17 @@ export class Libp2pTransport implements Transport {
 
   /** Closes the connections of peers that have been denied in the meantime. */
   enforceDenials(): void {
-    for (const link of this.links.values())
-      if (this.options.admission.denied?.(link.peer.id)) {
-        this.deps.log.warn('closing the connection of a peer that is denied', { peer: link.peer.id });
-        this.hangUp(link.peer.id);
-      }
+    for (const { peer } of this.links.values()) {
+      const reason = this.options.admission.denied?.(peer);
+      if (reason === undefined) continue;
+      this.deps.log.warn('closing the connection of a peer', { peer: peer.id, node: peer.name, reason });
+      this.hangUp(peer.id);
+    }
+  }
+
+  /** Peers that refuse this one, or are refused by it, lately. */
+  refusals(): readonly Refusal[] {
+    return this.refused.list();
   }
 
   private async dial(id: string | undefined, addresses: readonly string[]): Promise<void> {
@@ -243,13 +258,22 @@ export class Libp2pTransport implements Transport {
 
   private async sayHello(connection: Connection): Promise<void> {
     const stream = await connection.newStream(HELLO_PROTOCOL);
-    readFrames(stream, MAX_HELLO_BYTES, (hello) => this.judge(connection, hello));
+    readFrames(stream, MAX_HELLO_BYTES, (hello) => {
+      if (hello[0] !== REFUSED) this.judge(connection, hello);
+      else this.end(connection, { reason: textOf(hello), by: 'peer' });
+    });
     stream.send(frame(this.options.admission.hello(this.self)));
   }
 
   private answerHello(stream: Stream, connection: Connection): void {
     readFrames(stream, MAX_HELLO_BYTES, (hello) => {
       if (!this.pending.has(connection.id)) return;
+      const denied = this.options.admission.denied?.({ id: connection.remotePeer.toString() as PeerId });
+      if (denied !== undefined) {
+        stream.send(frame(Buffer.concat([Uint8Array.of(REFUSED), Buffer.from(denied)])));
+        this.end(connection, { reason: denied, by: 'self', lingerMs: REFUSAL_MS });
+        return;
+      }
       // Answered before judged: once this peer counts the other one as admitted, it may send to it.
       stream.send(frame(this.options.admission.hello(this.self)));
       this.judge(connection, hello);
@@ -260,9 +284,8 @@ export class Libp2pTransport implements Transport {
     const patience = this.pending.get(connection.id);
     if (!patience || connection.status !== 'open') return;
     const peerId = connection.remotePeer.toString();
-    if (this.options.admission.denied?.(peerId)) return this.refuse(connection, new Error('it is denied'));
     const result = this.options.admission.admit(peerId, hello);
-    if (!result.ok) return this.refuse(connection, new Error(result.reason));
+    if (!result.ok) return this.end(connection, { ...result, by: 'self' });
     if (result.peer.id !== peerId) return this.refuse(connection, new Error('its hello is for another peer id'));
     patience();
     this.pending.delete(connection.id);
@@ -270,12 +293,23 @@ export class Libp2pTransport implements Transport {
   }
 
   private refuse(connection: Connection, error: unknown): void {
+    this.end(connection, { reason: errorText(error), by: 'self' });
+  }
+
+  /** Ends a connection that does not become one of peers. */
+  private end(
+    connection: Connection,
+    why: Pick<Refusal, 'reason' | 'name' | 'by'> & { readonly lingerMs?: number },
+  ): void {
     this.pending.get(connection.id)?.();
     if (!this.pending.delete(connection.id)) return;
     const peer = connection.remotePeer.toString();
     const address = hostPortOf(connection.remoteAddr) ?? connection.remoteAddr.toString();
-    this.deps.log.warn('refused a peer', { peer, address, reason: errorText(error) });
-    abortConnection(connection, new Error('not admitted'));
+    const { reason, name, by, lingerMs } = why;
+    this.refused.note({ peer, address, reason, by, ...(name === undefined ? {} : { name }) });
+    const abort = () => abortConnection(connection, new Error('not admitted'));
+    if (lingerMs === undefined) abort();
+    else this.deps.clock.timer(lingerMs, abort);
   }
 
   private admit(connection: Connection, peer: PeerInfo): void {
@@ -293,6 +327,7 @@ export class Libp2pTransport implements Transport {
       abortConnection(connection, new Error('a stream broke', { cause: error }));
     });
     this.links.set(peer.id, link);
+    this.refused.clear(peer.id);
     this.peersGauge.set(this.links.size);
     const via = connection.direction === 'outbound' ? hostPortOf(connection.remoteAddr) : undefined;
     this.dialer.connected(peer.id, peer.addresses, via, this.addresses);
@@ -398,6 +433,8 @@ export class Libp2pTransport implements Transport {
     }
   }
 }
+
+const textOf = (refusal: Uint8Array): string => Buffer.from(refusal.subarray(1)).toString();
 
 /**
  * Ends a connection at once. The muxer throws when it cannot say goodbye any more, before the socket is closed; it counts

@@ -1,6 +1,7 @@
 /** The first peer's side: a cluster out of nothing, and the pieces that founder and joiner use alike. */
 import type { Clock } from '../../base/clock.js';
 import { uuid, type Random } from '../../base/random.js';
+import { parseRange, type VersionRange } from '../../base/version-range.js';
 import { ClusterCa, type ServingRequest } from './authority.js';
 import { saveCertificate, type NodeIdentity } from './identity-store.js';
 import type { JoinResult } from './join-client.js';
@@ -89,10 +90,28 @@ export async function renewCertificate(
   return { ...identity, certPem, keyPem };
 }
 
-/** What peers say to each other when they connect; JSON with the membership record in base64. */
-export function membershipHello(identity: NodeIdentity, addresses: readonly string[]): Uint8Array {
+/** Which formats a peer's build knows, and the level of the cluster as the peer has it. */
+export interface PeerFormats {
+  readonly formats: VersionRange;
+  readonly level: number;
+}
+
+/** Of builds that do not say it. */
+const UNSAID: PeerFormats = { formats: { oldest: 1, newest: 1 }, level: 1 };
+
+/**
+ * What peers say to each other when they connect; JSON with the membership record in base64. Every build can read the hello
+ * of every other: fields are added, and none is ever changed.
+ */
+export function membershipHello(
+  identity: NodeIdentity,
+  addresses: readonly string[],
+  { formats, level }: PeerFormats = UNSAID,
+): Uint8Array {
   const record = Buffer.from(identity.membership).toString('base64');
-  return Buffer.from(JSON.stringify({ version: 1, record, addresses }));
+  return Buffer.from(
+    JSON.stringify({ version: 1, record, addresses, formats: [formats.oldest, formats.newest], level }),
+  );
 }
 
 /** Judges a hello of a peer whose id the connection has proved. */
@@ -102,18 +121,24 @@ export function judgeHello(
   hello: Uint8Array,
   nowMs: number,
 ):
-  | { readonly ok: true; readonly nodeName: string; readonly addresses: readonly string[] }
+  | ({ readonly ok: true; readonly nodeName: string; readonly addresses: readonly string[] } & PeerFormats)
   | { readonly ok: false; readonly reason: string } {
   let record: Uint8Array;
   let addresses: readonly string[];
+  let said: PeerFormats;
   try {
-    const fields = JSON.parse(Buffer.from(hello).toString()) as { record?: unknown; addresses?: unknown };
-    if (typeof fields.record !== 'string' || !Array.isArray(fields.addresses)) throw new Error('fields are missing');
-    record = Buffer.from(fields.record, 'base64');
-    addresses = fields.addresses.filter((address) => typeof address === 'string').slice(0, 16);
+    const fields = JSON.parse(Buffer.from(hello).toString()) as Readonly<Record<string, unknown>>;
+    const { record: text, addresses: places, level } = fields;
+    if (typeof text !== 'string' || !Array.isArray(places)) throw new Error('fields are missing');
+    record = Buffer.from(text, 'base64');
+    addresses = places.filter((address) => typeof address === 'string').slice(0, 16);
+    said = {
+      formats: parseRange(fields['formats']) ?? UNSAID.formats,
+      level: typeof level === 'number' ? level : UNSAID.level,
+    };
   } catch {
     return { ok: false, reason: 'its hello cannot be read' };
   }
   const check = checkMembership(identity.caCertPem, record, { clusterId: identity.clusterId, peerId, nowMs });
-  return check.ok ? { ok: true, nodeName: check.record.nodeName, addresses } : check;
+  return check.ok ? { ok: true, nodeName: check.record.nodeName, addresses, ...said } : check;
 }

@@ -3,6 +3,7 @@ import type { Clock } from '../../base/clock.js';
 import type { Logger } from '../../base/log.js';
 import type { Metrics } from '../../base/metrics.js';
 import type { Random } from '../../base/random.js';
+import type { VersionRange } from '../../base/version-range.js';
 import type { FieldConflict } from '../crdt/document.js';
 import type { KindPolicies } from '../kind-policy.js';
 import type { WriteExecutor } from '../object-store.js';
@@ -22,6 +23,8 @@ export interface PeerNetwork {
   alive(): readonly string[];
   /** The node's name of a peer; undefined when it is not known. */
   nameOf(peer: string): string | undefined;
+  /** The formats that a peer's build knows, this one's included; undefined while it is not connected. */
+  formatsOf(peer: string): VersionRange | undefined;
   onChange(listener: () => void): () => void;
 }
 
@@ -101,5 +104,6 @@ export interface ReplicaContext {
   send(to: string, message: Message): boolean;
   alive(): readonly string[];
   nameOf(peer: string): string | undefined;
+  formatsOf(peer: string): VersionRange | undefined;
   onMerge(report: MergeReport): void;
 }

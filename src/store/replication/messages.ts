@@ -1,4 +1,9 @@
-/** What replicas say to each other. Versioned by the first element of the packed array. */
+/**
+ * What replicas say to each other: packed `[format, message]`, in the newest format that both sides know. A receiver
+ * ignores fields and kinds of messages that it does not know: what it must not miss is only said in a newer format.
+ */
+import { commonVersion, isWithin, type VersionRange } from '../../base/version-range.js';
+import { FIRST_FORMAT, FORMATS } from '../formats.js';
 import { pack, unpack, type Epoch, type LoggedReply, type Position } from '../log-entry.js';
 import type { Revision, WriteReply } from '../object-store.js';
 import type { Stamp } from '../stamp.js';
@@ -88,15 +93,17 @@ export type SyncMessage =
       readonly position: Position;
     };
 
-const VERSION = 1;
+export const encodeMessage = (message: Message, format: number = FIRST_FORMAT): Uint8Array => pack([format, message]);
 
-export const encodeMessage = (message: Message): Uint8Array => pack([VERSION, message]);
+/** The newest format that this build and a peer's know; the first for one whose build is not known. */
+export const formatFor = (theirs: VersionRange | undefined): number =>
+  (theirs && commonVersion(FORMATS, theirs)) ?? FIRST_FORMAT;
 
-/** Undefined for another version or garbage: such a message is dropped and counted by the caller. */
+/** Undefined for a format that this build does not know, or garbage: such a message is dropped and told by the caller. */
 export function decodeMessage(bytes: Uint8Array): Message | undefined {
   try {
     const decoded = unpack(bytes);
-    if (!Array.isArray(decoded) || decoded[0] !== VERSION) return undefined;
+    if (!Array.isArray(decoded) || !isWithin(Number(decoded[0]), FORMATS)) return undefined;
     const message = decoded[1] as { t?: unknown } | null;
     return typeof message?.t === 'string' ? (message as Message) : undefined;
   } catch {

@@ -22,7 +22,7 @@ import {
   type Position,
 } from '../log-entry.js';
 import type { KubeObject } from '../../api/object.js';
-import type { Revision, WriteReply } from '../object-store.js';
+import { keyString, type Revision, type WriteReply } from '../object-store.js';
 import { encodeRecord, type ObjectRecord } from '../record.js';
 import { Overlay, Transaction } from '../transaction.js';
 import { Batch, loggedReply } from './batch.js';
@@ -30,12 +30,14 @@ import type { ReplicaContext } from './context.js';
 import { Feeds, type FeedEvents } from './feeds.js';
 import {
   holdsMajority,
+  isSettled,
   nextRegistry,
   REGISTRY_KEY,
   REGISTRY_OBJECT,
   type PeerRegistry,
   type Standing,
 } from './peer-registry.js';
+import { revokedPeerKey } from './revoked-peer.js';
 import { ReignOver, Waiters } from './waiters.js';
 import { watermark, WATERMARK_KEY, WATERMARK_OBJECT } from './watermark.js';
 import { assignRoles, quorum, type PeerState, type RoleHolder, type View } from './view.js';
@@ -68,6 +70,8 @@ export class Reign {
   private nextRevision: Revision;
   private persisted: Revision;
   private framesOut: Revision[] = [];
+  /** The registry that needed no next step when it was last looked at, with the view of then. */
+  private tended: PeerRegistry | undefined;
   private over = false;
 
   constructor(
@@ -194,13 +198,18 @@ export class Reign {
   }
 
   private enqueueRegistry(): boolean {
-    const { registry, current, context } = this;
-    const isKnown =
-      registry !== undefined &&
-      sameEpoch(registry.epoch, this.epoch) &&
-      current.voters.every((peer) => registry.peers.some(({ id }) => id === peer));
-    const next = isKnown ? undefined : nextRegistry(registry, this.standing, (peer) => context.nameOf(peer));
-    if (!next) return false;
+    const { registry, standing, context } = this;
+    if (registry && registry === this.tended) return false;
+    const next = nextRegistry(registry, standing, {
+      nameOf: (peer) => context.nameOf(peer),
+      formatsOf: (peer) => context.formatsOf(peer),
+      isRevoked: (peer) => this.overlay.get(keyString(revokedPeerKey(peer))) !== undefined,
+    });
+    if (!next) {
+      const waits = registry && holdsMajority(registry, standing.voters) && !isSettled(registry, standing);
+      if (!waits) this.tended = registry;
+      return false;
+    }
     const transaction = new Transaction(this.overlay, this.nextRevision, context.clock.nowMs());
     transaction.put(REGISTRY_OBJECT, next);
     this.enqueueWrites(transaction);
@@ -216,7 +225,7 @@ export class Reign {
   async merge(records: readonly ObjectRecord[], replies: readonly LoggedReply[]): Promise<void> {
     const { state } = this.context;
     for (const record of records) {
-      const revision = this.enqueue({ op: 'merge', key: record.key, record: encodeRecord(record) });
+      const revision = this.enqueue({ op: 'merge', key: record.key, record: encodeRecord(record, state.level) });
       this.overlay.set(record.key, record.value, revision);
     }
     // Nothing to write, but the newcomer has seen higher revisions than were given out here.
@@ -281,6 +290,9 @@ export class Reign {
   /** Repairs what was lost with a connection, and lets old deletions be forgotten. */
   tick(): void {
     this.moveWatermark();
+    // A peer may have come back with another build before it was missed.
+    this.tended = undefined;
+    this.tendRegistry();
     this.feeds.probe();
   }
 
@@ -336,7 +348,7 @@ export class Reign {
     const { entries, replies, objects } = this.batch;
     this.batch = new Batch();
     const frame: Frame = { epoch: this.epoch, previous: state.head, entries, replies: [...replies.values()] };
-    const saved = state.append(frame, seal(frame), objects);
+    const saved = state.append(frame, seal(frame, state.level), objects);
     const end = state.head.revision;
     this.framesOut.push(end);
     saved.then(
@@ -397,6 +409,7 @@ export class Reign {
   private change(members: readonly string[]): void {
     if (this.over) return;
     this.current = this.makeView(members);
+    this.tended = undefined;
     this.announce();
     this.settleMajorityWaiters();
     this.tendRegistry();

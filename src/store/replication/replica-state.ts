@@ -4,7 +4,7 @@
  */
 import type { Clock } from '../../base/clock.js';
 import { errorText, type Logger } from '../../base/log.js';
-import { frameEnd, type Entry, type Frame, type LoggedReply, type Position } from '../log-entry.js';
+import { formatOf, frameEnd, type Entry, type Frame, type LoggedReply, type Position } from '../log-entry.js';
 import { parseKey, type Revision } from '../object-store.js';
 import type { KubeObject } from '../../api/object.js';
 import type { ObjectChange } from '../object-change.js';
@@ -16,6 +16,7 @@ import { afterDelete, afterPut, decodeRecord, type ObjectRecord } from '../recor
 import { stampMs, type Stamp, type StampClock } from '../stamp.js';
 import type { KindPolicies } from '../kind-policy.js';
 import { FrameLog } from './frame-log.js';
+import { levelOf, REGISTRY_KEY, type PeerRegistry } from './peer-registry.js';
 import type { ReplicaStorage } from './storage.js';
 import { stampAt, upToOf, WATERMARK_KEY } from './watermark.js';
 
@@ -127,10 +128,16 @@ export class ReplicaState {
     this.rememberReplies(frame.replies);
     for (const entry of frame.entries) this.deps.stamps.observe(entry.stamp);
     for (const [revision, object] of objects ?? []) this.own.set(revision, object);
+    this.deps.storage.raise(formatOf(bytes));
     return this.deps.storage.appendFrames([operation]).catch((error: unknown) => {
       this.failed?.(error);
       throw error;
     });
+  }
+
+  /** The format in which the log and records are written; see `formats.ts`. */
+  get level(): number {
+    return Math.max(levelOf(this.table.get(REGISTRY_KEY) as PeerRegistry | undefined), this.deps.storage.current.level);
   }
 
   replyTo(id: string): LoggedReply | undefined {
@@ -238,6 +245,7 @@ export class ReplicaState {
     }
     for (const record of records) if (!record.value) this.tombstones.set(record.key, record.version);
     this.wake();
+    this.deps.storage.raise(this.level);
     const operations = [...more, ...this.history.takeUnwritten()];
     await this.deps.storage.flush(records, absent, position, position, { more: operations, durable: true });
     return true;
@@ -369,6 +377,7 @@ export class ReplicaState {
     }
     const applied = this.appliedPosition;
     const trimmed = this.log.trim(applied.revision, this.limits.logBytes, this.limits.logFrames);
+    this.deps.storage.raise(this.level);
     const more = [...trimmed, ...this.history.takeUnwritten()];
     this.flushing = this.deps.storage.flush(records, removed, applied, this.log.base, { more });
     try {

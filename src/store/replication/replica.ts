@@ -23,7 +23,7 @@ import type { MergeReport, PeerNetwork, ReplicaContext, ReplicaOptions } from '.
 import { Election } from './election.js';
 import { Following } from './following.js';
 import { Leading } from './leading.js';
-import { decodeMessage, encodeMessage, type Message, type SyncMessage } from './messages.js';
+import { decodeMessage, encodeMessage, formatFor, type Message, type SyncMessage } from './messages.js';
 import { REGISTRY_OBJECT, type PeerRegistry, type Standing } from './peer-registry.js';
 import { ServiceDesk } from './service-desk.js';
 import { ReplicaState, type StateLimits } from './replica-state.js';
@@ -88,9 +88,10 @@ export class Replica implements Service, ObjectStore {
       state: this.state,
       storage: this.storage,
       stamps,
-      send: (to, message) => !this.stopped && network.send(to, encodeMessage(message)),
+      send: (to, message) => !this.stopped && network.send(to, encodeMessage(message, formatFor(network.formatsOf(to)))),
       alive: () => network.alive(),
       nameOf: (peer) => network.nameOf(peer),
+      formatsOf: (peer) => network.formatsOf(peer),
       onMerge: (report) => this.listeners.forEach((listener) => listener.onMerge?.(report)),
     };
     const allegiance = new Allegiance(context, settings.mayFound, {
@@ -182,6 +183,11 @@ export class Replica implements Service, ObjectStore {
   /** The peers that belong to the cluster for good, as this peer knows them; undefined before it knows any. */
   get registry(): PeerRegistry | undefined {
     return this.get(REGISTRY_OBJECT) as PeerRegistry | undefined;
+  }
+
+  /** The format in which the log and records are written; see `formats.ts`. */
+  get level(): number {
+    return this.state.level;
   }
 
   /** Undefined unless this peer is the sequencer. */

@@ -2,8 +2,10 @@
  * A replica's disk: promised epoch, log frames, records. Frames are written when they arrive (an acknowledgement means
  * they are there); records follow in the background, and the log keeps every frame whose records are not written yet.
  */
+import { isWithin, rangeText } from '../../base/version-range.js';
 import type { Disk, DiskOperation } from '../disk.js';
 import { DiskCorrupt } from '../disk.js';
+import { FIRST_FORMAT, FORMATS } from '../formats.js';
 import { NO_EPOCH, samePosition, seal, START, unseal, type Epoch, type Frame, type Position } from '../log-entry.js';
 import type { ObjectChange } from '../object-change.js';
 import { decodeChanges, HISTORY_RANGE } from '../object-history.js';
@@ -14,9 +16,12 @@ import { FRAME_RANGE, type FrameLog } from './frame-log.js';
 const META = 'm/meta';
 const RECORD_PREFIX = 'o/';
 const RECORD_END = 'o0';
-const FORMAT = 1;
+/** Of the note itself: every build can read which formats the rest has. */
+const META_FORMAT = { oldest: FIRST_FORMAT, newest: FIRST_FORMAT };
 
 export interface StoredMeta {
+  /** Nothing in the store has a newer format. */
+  readonly level: number;
   readonly promised: Epoch;
   /** Where the log begins. */
   readonly base: Position;
@@ -35,15 +40,23 @@ export interface LoadedState {
   readonly fresh: boolean;
 }
 
-const NO_META: StoredMeta = Object.freeze({ promised: NO_EPOCH, base: START, applied: START, peers: [] });
+const NO_META: StoredMeta = Object.freeze({
+  level: FIRST_FORMAT,
+  promised: NO_EPOCH,
+  base: START,
+  applied: START,
+  peers: [],
+});
 
-/** The store was written by another version. */
+/** The store was written by another build, newer or older than this one can read. It is whole. */
 export class WrongFormat extends Error {
   readonly code = 'ERR_STORE_FORMAT';
 }
 
 export class ReplicaStorage {
   private meta: StoredMeta = NO_META;
+  /** The level rose since the note was last written. */
+  private raised = false;
 
   constructor(
     private readonly disk: Disk,
@@ -63,13 +76,13 @@ export class ReplicaStorage {
         log.reset(START);
         return { meta: NO_META, records: [], fresh: true };
       }
-      const { format, ...meta } = unseal(raw) as StoredMeta & { format: number };
-      if (format !== FORMAT) throw new WrongFormat(`the store has format ${format}, this version reads ${FORMAT}`);
-      this.meta = meta;
+      const { format, ...meta } = unseal(raw, META_FORMAT) as Omit<StoredMeta, 'level'> & { format: number };
+      if (!isWithin(format, FORMATS)) throw new WrongFormat(wrongFormatText(format));
+      this.meta = { ...meta, level: format };
       const records: ObjectRecord[] = [];
       for await (const [, bytes] of this.disk.scan(RECORD_PREFIX, RECORD_END)) records.push(decodeRecord(bytes));
       await this.loadFrames(log);
-      return { meta, records, fresh: false };
+      return { meta: this.meta, records, fresh: false };
     } catch (error) {
       // Not damage: another version's, and whole.
       if (error instanceof WrongFormat) throw error;
@@ -123,8 +136,16 @@ export class ReplicaStorage {
     this.meta = { ...this.meta, contacts };
   }
 
+  /** From now on values may come in that format: noted with whatever is written next, so never after one of them. */
+  raise(level: number): void {
+    if (level <= this.meta.level) return;
+    this.meta = { ...this.meta, level };
+    this.raised = true;
+  }
+
   /** Durable when it resolves (with `fsync`). */
   appendFrames(operations: readonly DiskOperation[]): Promise<void> {
+    if (this.raised) return this.writeMeta({}, operations, true);
     return this.disk.write(operations, { sync: this.sync });
   }
 
@@ -144,7 +165,7 @@ export class ReplicaStorage {
       ...records.map((record): DiskOperation => ({
         type: 'put',
         key: RECORD_PREFIX + record.key,
-        value: encodeRecord(record),
+        value: encodeRecord(record, this.meta.level),
       })),
       ...removed.map((key): DiskOperation => ({ type: 'del', key: RECORD_PREFIX + key })),
     ];
@@ -157,7 +178,9 @@ export class ReplicaStorage {
     durable: boolean,
   ): Promise<void> {
     this.meta = { ...this.meta, ...change };
-    const value = seal({ format: FORMAT, ...this.meta });
+    this.raised = false;
+    const { level, ...meta } = this.meta;
+    const value = seal({ format: level, ...meta }, FIRST_FORMAT);
     return this.disk.write([...operations, { type: 'put', key: META, value }], { sync: durable && this.sync });
   }
 }
@@ -170,3 +193,7 @@ export function readFrame(bytes: Uint8Array): Frame | undefined {
     return undefined;
   }
 }
+
+const wrongFormatText = (format: number) =>
+  `the store has format ${format}, and this build of skein knows ${rangeText(FORMATS)}: start the data directory with ` +
+  (format > FORMATS.newest ? 'the newer build that wrote it' : 'a build in between first, which brings it up');

@@ -99,7 +99,7 @@ export class SyncClient {
         offers.push({ records: [], wants: [] });
         bytes = 0;
       }
-      const encoded = encodeRecord(view.record(key) as ObjectRecord);
+      const encoded = encodeRecord(view.record(key) as ObjectRecord, this.context.state.level);
       (offers.at(-1) as (typeof offers)[number]).records.push(encoded);
       bytes += encoded.length;
     }

@@ -300,7 +300,7 @@ export class SyncServer {
         bytes += key.length;
         continue;
       }
-      const encoded = encodeRecord(record);
+      const encoded = encodeRecord(record, this.context.state.level);
       const past = encodeChanges(state.history.changesOf(key));
       chunk.records.push(encoded);
       chunk.pasts.push(past);

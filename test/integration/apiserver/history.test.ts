@@ -26,6 +26,7 @@ const alone: PeerNetwork = {
   onMessage: () => () => undefined,
   alive: () => ['alone'],
   nameOf: (peer) => peer,
+  formatsOf: () => undefined,
   onChange: () => () => undefined,
 };
 

@@ -8,6 +8,7 @@ import { KindRegistry } from '../../../src/api/schema/registry.js';
 import { noMetrics } from '../../../src/base/metrics.js';
 import { keyString, type ObjectKey, type WriteExecutor } from '../../../src/store/object-store.js';
 import { foundedRegistry, REGISTRY_OBJECT, type PeerRegistry } from '../../../src/store/replication/peer-registry.js';
+import { REVOKED_PEERS } from '../../../src/store/replication/revoked-peer.js';
 import { ManualClock } from '../../../src/testing/manual-clock.js';
 import { MemoryStore } from '../../../src/testing/memory-store.js';
 
@@ -176,17 +177,22 @@ describe('the guard of the majority', () => {
     assert.equal((await write({ key: pod, value, fence: { role: 'controllers', epoch: 1 } })).code, 200);
   });
 
-  it('strikes a peer off: at once with a majority, with --force without one, and never one that is here', async () => {
+  it('strikes a peer off for good: at once with a majority, with --force without one, but never the last', async () => {
     const { store, write } = await storeOf('abc');
     const remove = async (name: string, force = false) => (await write({ removePeer: { name, force } })).code;
     const left = () => (store.get(REGISTRY_OBJECT) as PeerRegistry).peers.map(({ id }) => id).join('');
     assert.equal(await remove('node-x'), 404);
-    assert.equal(await remove('node-a'), 400);
     assert.equal(await remove('node-c'), 409);
     assert.equal(await remove('node-c', true), 200);
     assert.equal(left(), 'ab');
     assert.equal(await remove('b', true), 200);
     assert.equal(left(), 'a');
+    assert.equal(await remove('node-a'), 400);
+    const revoked = store.list(REVOKED_PEERS.group, REVOKED_PEERS.resource);
+    assert.deepEqual(
+      revoked.map(({ metadata }) => metadata.name),
+      ['b', 'c'],
+    );
     assert.equal((await write({ key: lease, value: object('leader') })).code, 200);
   });
 });

@@ -46,15 +46,19 @@ describe('Libp2pTransport', () => {
 
   it('drops a peer that is denied later, and lets it not come back', async () => {
     const denied = new Set<string>();
-    const one = await peer('a', { admission: { ...openAdmission, denied: (id) => denied.has(id) } });
+    const one = await peer('a', {
+      admission: { ...openAdmission, denied: ({ id }) => (denied.has(id) ? 'it was removed' : undefined) },
+    });
     const two = await peer('b');
     two.addAddresses(one.self);
     await until(() => one.peers().length === 1, 'to connect');
     denied.add(two.self.id);
     one.enforceDenials();
     assert.deepEqual(one.peers(), []);
-    await settle(1000);
+    await until(() => two.refusals().length > 0, 'to be told');
     assert.deepEqual([one.peers(), two.peers()], [[], []]);
+    const told = two.refusals().map(({ peer: by, reason, by: who }) => [by, reason, who]);
+    assert.deepEqual(told, [[one.self.id, 'it was removed', 'peer']]);
   });
 
   it('ends up with one connection when both dial at once', async () => {

@@ -128,7 +128,8 @@ describe('joining a cluster', () => {
     for (const ip of ['127.0.0.1', '10.96.0.1']) assert.ok(certificate.checkIP(ip), ip);
     assert.deepEqual(certificate.keyUsage, ['1.3.6.1.5.5.7.3.1', '1.3.6.1.5.5.7.3.2']);
     const judged = judgeHello(founder, 'peer-beta', membershipHello(identity, ['10.0.0.2:7443']), Date.now());
-    assert.deepEqual(judged, { ok: true, nodeName: 'beta', addresses: ['10.0.0.2:7443'] });
+    const formats = { oldest: 1, newest: 1 };
+    assert.deepEqual(judged, { ok: true, nodeName: 'beta', addresses: ['10.0.0.2:7443'], formats, level: 1 });
   });
 
   it('refuses expired, revoked, altered and malformed tokens', async () => {
