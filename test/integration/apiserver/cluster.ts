@@ -1,5 +1,6 @@
 /** An API server on a memory store over plain HTTP, and the real kubectl pointed at it. */
-import { execFile } from 'node:child_process';
+import assert from 'node:assert/strict';
+import { execFile, spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -34,6 +35,36 @@ export interface Result {
   readonly stderr: string;
 }
 
+export interface Following {
+  /** What it has written to standard output so far. */
+  readonly output: string;
+  /** Resolves once it has written what is expected; rejects with what there is when that takes too long. */
+  shows(expected: RegExp): Promise<void>;
+  end(): void;
+}
+
+const FOLLOWING_MS = 45_000;
+
+function following(path: string, args: readonly string[], env: Readonly<Record<string, string>>): Following {
+  const child = spawn(path, args, { env, stdio: ['ignore', 'pipe', 'inherit'] });
+  let output = '';
+  child.stdout.on('data', (data: Buffer) => (output += data.toString()));
+  return {
+    get output() {
+      return output;
+    },
+    async shows(expected) {
+      const deadline = systemClock.monotonicMs() + FOLLOWING_MS;
+      while (!expected.test(output)) {
+        assert.equal(child.exitCode, null, `kubectl ${args.join(' ')} ended, having shown:\n${output}`);
+        if (systemClock.monotonicMs() > deadline) assert.match(output, expected);
+        await systemClock.sleep(20);
+      }
+    },
+    end: () => void child.kill(),
+  };
+}
+
 export interface TestCluster {
   readonly store: MemoryStore;
   readonly server: ApiServer;
@@ -47,6 +78,8 @@ export interface TestCluster {
     input?: string,
     env?: Readonly<Record<string, string>>,
   ): Promise<Result>;
+  /** Starts one that shows things until it is ended. */
+  follow(path: string, args: readonly string[]): Following;
   stop(): Promise<void>;
 }
 
@@ -101,25 +134,26 @@ export async function startCluster(
       'contexts: [{name: c, context: {cluster: c, user: u}}]\ncurrent-context: c\n' +
       `users: [{name: u, user: ${user}}]\n`,
   );
+  const environment = (path: string) => ({
+    PATH: '/usr/bin:/bin',
+    HOME: home,
+    KUBECONFIG: join(home, 'config'),
+    KUBECACHEDIR: join(home, 'cache', path.slice(-4)),
+  });
   return {
     store,
     server,
     client,
     url,
     ca,
+    follow: (path, args) => following(path, args, environment(path)),
     kubectl: (path, args, input, env) =>
       new Promise((resolve) => {
         const child = execFile(
           path,
           [...args],
           {
-            env: {
-              PATH: '/usr/bin:/bin',
-              HOME: home,
-              KUBECONFIG: join(home, 'config'),
-              KUBECACHEDIR: join(home, 'cache', path.slice(-4)),
-              ...env,
-            },
+            env: { ...environment(path), ...env },
             timeout: 30_000,
             maxBuffer: 1e8,
           },

@@ -6,7 +6,8 @@ import assert from 'node:assert/strict';
 import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { DEPLOYMENTS, PODS } from '../../../src/api/resource.js';
+import { systemClock } from '../../../src/base/clock.js';
+import { CONFIGMAPS, DEPLOYMENTS, PODS } from '../../../src/api/resource.js';
 import { isPresent, KUBECTLS, startCluster, type TestCluster } from './cluster.js';
 import { play, type Step } from './kubectl-script.js';
 import { ACCESS, CHANGING, DELETING, DISCOVERY, POD, READING, WRITING } from './kubectl-sessions.js';
@@ -121,20 +122,31 @@ for (const kubectl of KUBECTLS) {
     });
 
     it('get --watch as a table, as objects and with the kinds of events', async () => {
-      const lines = (args: string) => cluster.kubectl(kubectl.path, `get cm ${args} --request-timeout=3s`.split(' '));
-      const watching = Promise.all([lines('-w'), lines('-w -o name'), lines('--watch-only --output-watch-events')]);
-      // Until all three have started: what they show is of objects that are there when they do.
-      for (let shown = 0; shown < 12; shown++) {
-        await steps([{ run: `create cm live-${shown} --from-literal=n=1`, out: `configmap/live-${shown} created\n` }]);
+      const follow = (args: string) => cluster.follow(kubectl.path, `get cm ${args}`.split(' '));
+      const [table, names, events] = [
+        follow('-w'),
+        follow('-w -o name'),
+        follow('-w --watch-only --output-watch-events'),
+      ];
+      const all = [table, names, events];
+      try {
+        // Until all three have started: what they show is of objects that are there when they do.
+        for (let i = 0; all.some(({ output }) => !output.includes('live-')); i++) {
+          assert.ok(i < 100, all.map(({ output }) => output).join('---\n'));
+          await cluster.client.create(CONFIGMAPS, { metadata: { name: `live-${i}`, namespace: 'default' } });
+          await systemClock.sleep(300);
+        }
+        await steps([
+          { run: 'create cm last --from-literal=n=1', out: 'configmap/last created\n' },
+          { run: 'label cm last seen=yes' },
+          { run: 'delete cm last', out: /deleted/ },
+        ]);
+        await table.shows(/^NAME +DATA +AGE\n[\s\S]*\nlast +1 +\S+\n/);
+        await names.shows(/configmap\/last\nconfigmap\/last\n/);
+        await events.shows(/^EVENT +NAME +DATA +AGE\n[\s\S]*ADDED +last [\s\S]*MODIFIED +last [\s\S]*DELETED +last /);
+      } finally {
+        for (const each of all) each.end();
       }
-      await steps([{ run: 'label cm live-11 seen=yes' }, { run: 'delete cm live-11', out: /deleted/ }]);
-      const [table, names, events] = await watching;
-      assert.match(table.stdout, /^NAME +DATA +AGE\n[\s\S]*\nlive-11 +1 +\S+\n/);
-      assert.match(names.stdout, /configmap\/live-11\nconfigmap\/live-11\n/);
-      assert.match(
-        events.stdout,
-        /^EVENT +NAME +DATA +AGE\n[\s\S]*ADDED +live-11 [\s\S]*MODIFIED +live-11 [\s\S]*DELETED +live-11 /,
-      );
     });
 
     it('logs, exec and their like of pods that do not run', async () => {
