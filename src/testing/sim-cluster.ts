@@ -19,11 +19,12 @@ import { Membership } from '../p2p/membership.js';
 import type { PeerId, Transport } from '../p2p/transport.js';
 import type { DocumentLimits } from '../store/crdt/document.js';
 import type { Disk } from '../store/disk.js';
-import type { KindPolicies } from '../store/kind-policy.js';
+import type { KindPolicies, KindPolicy } from '../store/kind-policy.js';
 import { DEFAULT_REPLICA_OPTIONS } from '../store/replication/context.js';
 import { Replica, type ReplicaSettings } from '../store/replication/replica.js';
 import { SimClock, type PeerClock } from './sim-clock.js';
 import { SimDisk } from './sim-disk.js';
+import { sharedDocuments } from './sim-documents.js';
 import { SimNetwork, type LinkOptions } from './sim-network.js';
 
 /** What a machine gives a process of its own. */
@@ -53,6 +54,8 @@ export interface SimClusterOptions {
   readonly settings?: Partial<ReplicaSettings>;
   /** When documents are squashed, if not as usual. */
   readonly documentLimits?: DocumentLimits;
+  /** False: every peer works on its documents itself, instead of sharing what is the same for all (see `sharedDocuments`). */
+  readonly shareDocuments?: boolean;
   /** What runs on each machine: membership, replica and write path unless told. */
   readonly process?: (parts: ProcessParts) => SimProcess;
   /** Gets each peer's log lines with the virtual time and the peer's id. */
@@ -96,18 +99,27 @@ function sharedKinds() {
   return shared;
 }
 
-function withLimits(policies: KindPolicies, documentLimits: DocumentLimits | undefined): KindPolicies {
-  if (!documentLimits) return policies;
+/** The policies of one cluster: one set for all its peers, as `options` want documents. */
+function policiesOf(options: SimClusterOptions): KindPolicies {
+  const { policies } = sharedKinds();
+  if (options.shareDocuments === false && !options.documentLimits) return policies;
+  const known = new Map<KindPolicy, KindPolicy>();
+  const documents = options.shareDocuments === false ? {} : { documents: sharedDocuments() };
+  const limits = options.documentLimits ? { documentLimits: options.documentLimits } : {};
   return {
+    ...policies,
     policyOf(group, resource) {
       const policy = policies.policyOf(group, resource);
-      return policy.merge === 'document' ? { ...policy, documentLimits } : policy;
+      if (policy.merge !== 'document') return policy;
+      const present = known.get(policy) ?? { ...policy, ...documents, ...limits };
+      known.set(policy, present);
+      return present;
     },
   };
 }
 
 /** The replica with the write path of the API, and nothing else. */
-function replicaProcess(parts: ProcessParts, options: SimClusterOptions): SimProcess {
+function replicaProcess(parts: ProcessParts, options: SimClusterOptions, own: KindPolicies): SimProcess {
   const { registry, policies } = sharedKinds();
   const { clock, random, log, transport, disk, mayFound } = parts;
   const membership = new Membership({ clock, log }, transport);
@@ -120,7 +132,7 @@ function replicaProcess(parts: ProcessParts, options: SimClusterOptions): SimPro
       metrics: noMetrics,
       disk,
       network: createPeerNetwork(transport, membership),
-      policies: withLimits(policies, options.documentLimits),
+      policies: own,
       executor: majorityExecutor(executor, { policies, metrics: noMetrics, standing: () => replica.standing }),
     },
     { ...SIM_SETTINGS, ...options.settings, mayFound },
@@ -167,7 +179,7 @@ export class SimPeer {
     const transport = cluster.network.transport({ id, name: id, addresses: [] });
     const parts = { id, clock, random, log, transport, disk: this.disk.handle(), mayFound };
     const { options } = cluster;
-    const process = options.process?.(parts) ?? replicaProcess(parts, options);
+    const process = options.process?.(parts) ?? replicaProcess(parts, options, cluster.policies);
     const { membership, replica } = process;
     const ended = deferred();
     const life: Life = {
@@ -236,11 +248,14 @@ export class SimCluster {
   readonly random: Random;
   readonly network: SimNetwork;
   readonly peers: readonly SimPeer[];
+  /** @internal */
+  readonly policies: KindPolicies;
   /** Called when a peer's process has loaded its disk. */
   onStart: ((peer: SimPeer, life: Life) => void) | undefined;
 
   constructor(readonly options: SimClusterOptions) {
     this.random = seededRandom(options.seed);
+    this.policies = policiesOf(options);
     const network = { clock: this.clock, random: this.random };
     this.network = new SimNetwork(options.link ? { ...network, link: options.link } : network);
     this.peers = Array.from(

@@ -322,4 +322,12 @@ export function mergeDocuments(ours: Uint8Array, theirs: Uint8Array, limits = DO
   );
 }
 
+/** The functions that read and write documents: pure, so that what one of them made may stand for what another would. */
+export interface DocumentEngine {
+  readonly append: typeof appendWrites;
+  readonly merge: typeof mergeDocuments;
+}
+
+export const AUTOMERGE: DocumentEngine = { append: appendWrites, merge: mergeDocuments };
+
 export type { FieldConflict };
