@@ -22,14 +22,23 @@ const RUNS = Number(process.env['FUZZ_RUNS'] ?? 150);
 /** How long a connection that says nothing more is listened to, in milliseconds. */
 const QUIET_MS = 10;
 
-/** Sends bytes to a port and resolves with what came back by the time the server has fallen silent or hung up. */
-function exchange(port: number, bytes: Uint8Array): Promise<string> {
+/** How long an answer that has to come may take. */
+const ANSWER_MS = 20_000;
+
+/**
+ * Sends bytes to a port and resolves with what came back by the time the server has fallen silent or hung up. `firstMs`: how
+ * long its first byte is waited for.
+ */
+function exchange(port: number, bytes: Uint8Array, firstMs = QUIET_MS): Promise<string> {
   return new Promise((resolve) => {
     const socket = connect(port, '127.0.0.1');
     const parts: Buffer[] = [];
-    socket.on('data', (part: Buffer) => parts.push(part));
+    socket.on('data', (part: Buffer) => {
+      parts.push(part);
+      socket.setTimeout(QUIET_MS);
+    });
     socket.on('error', () => undefined);
-    socket.setTimeout(QUIET_MS, () => socket.destroy());
+    socket.setTimeout(firstMs, () => socket.destroy());
     socket.on('close', () => resolve(Buffer.concat(parts).toString('latin1')));
     socket.write(bytes);
   });
@@ -60,13 +69,17 @@ async function recordedSpdy(headers: readonly Record<string, string>[]): Promise
   });
   const client = spdy.connection.create(socket, { protocol: 'spdy', isServer: false });
   client.start(3.1);
-  for (const each of headers) {
-    client.request({ method: 'POST', path: '/', headers: each }, (_error, stream) => {
-      stream.on('error', () => undefined);
-      stream.end('some input\n');
-    });
-  }
-  await new Promise((resolve) => setImmediate(resolve));
+  // The headers are compressed on another thread: what a stream has written is known when it has finished.
+  const finished = headers.map(
+    (each) =>
+      new Promise<void>((resolve) => {
+        client.request({ method: 'POST', path: '/', headers: each }, (_error, stream) => {
+          stream.on('error', () => undefined);
+          stream.end('some input\n', resolve);
+        });
+      }),
+  );
+  await Promise.all(finished);
   socket.destroy();
   return Buffer.concat(sent);
 }
@@ -111,7 +124,7 @@ describe('streaming under garbage', () => {
       },
       RUNS,
     );
-    const answer = await exchange(portOf(server), head);
+    const answer = await exchange(portOf(server), head, ANSWER_MS);
     assert.match(answer, /^HTTP\/1\.1 101 /, 'the server goes on serving');
   };
 
@@ -205,7 +218,7 @@ describe('the API server under garbage', () => {
         },
         RUNS * 3,
       );
-      assert.match(await exchange(server.address.port, Buffer.from(seeds[0] ?? '')), /^HTTP\/1\.1 200 /);
+      assert.match(await exchange(server.address.port, Buffer.from(seeds[0] ?? ''), ANSWER_MS), /^HTTP\/1\.1 200 /);
     } finally {
       await server.stop();
     }
