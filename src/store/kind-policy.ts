@@ -1,6 +1,6 @@
 /** How the objects of a resource are kept and merged: data, looked up by group and resource. */
 import type { KubeObject } from '../api/object.js';
-import type { DocumentLimits } from './crdt/document.js';
+import type { DocumentEngine, DocumentLimits } from './crdt/document.js';
 import type { Layout } from './crdt/shape.js';
 import type { ObjectKey } from './object-store.js';
 
@@ -21,6 +21,8 @@ export interface KindPolicy {
   readonly layout: Layout;
   /** When documents are squashed; as every peer has it by default. */
   readonly documentLimits?: DocumentLimits;
+  /** What writes and merges documents; `AUTOMERGE` unless told. A simulation does once what all its peers do alike. */
+  readonly documents?: DocumentEngine;
   /** False for kinds whose deletion nobody needs to remember (Events): no tombstone is kept. */
   readonly tombstones: boolean;
   /**

@@ -12,7 +12,7 @@ import { freezeObject } from './frozen-object.js';
 import { seal, unseal } from './log-entry.js';
 import { jsonTextOf } from './object-text.js';
 import { NO_STAMP, type Stamp } from './stamp.js';
-import { appendWrites } from './crdt/document.js';
+import { AUTOMERGE } from './crdt/document.js';
 import type { KindPolicy } from './kind-policy.js';
 import { toShape } from './crdt/shape.js';
 
@@ -111,7 +111,8 @@ export function settled(record: ObjectRecord, policy: KindPolicy): ObjectRecord 
     stamp,
     shaped: toShape(desiredOf(value), policy.layout),
   }));
-  return { ...record, document: appendWrites(record.document, writes, policy.documentLimits), pending: [] };
+  const { append } = policy.documents ?? AUTOMERGE;
+  return { ...record, document: append(record.document, writes, policy.documentLimits), pending: [] };
 }
 
 /** Metadata that the system owns: not merged field by field. */

@@ -16,7 +16,7 @@ import type { KubeObject, ObjectMeta } from '../../api/object.js';
 import type { KindPolicy } from '../kind-policy.js';
 import { deepEqual, desiredOf, settled, type ObjectRecord } from '../record.js';
 import { laterStamp, type Stamp } from '../stamp.js';
-import { mergeDocuments, type FieldConflict } from './document.js';
+import { AUTOMERGE, type FieldConflict } from './document.js';
 import { mergedOwners } from './managed-fields.js';
 import { fromShape } from './shape.js';
 
@@ -95,7 +95,7 @@ function mergeLive(ours: ObjectRecord, theirs: ObjectRecord, policy: KindPolicy,
   const settledOurs = settled(ours, policy);
   const settledTheirs = settled(theirs, policy);
   const documents = [settledOurs.document, settledTheirs.document] as [Uint8Array, Uint8Array];
-  const merged = mergeDocuments(...documents, policy.documentLimits);
+  const merged = (policy.documents ?? AUTOMERGE).merge(...documents, policy.documentLimits);
   const desired = fromShape(merged.shaped, policy.layout) as Record<string, unknown>;
   const specSame = deepEqual({ ...desired, metadata: 0 }, { ...desiredOf(mine), metadata: 0 });
   const generation = Math.max(mine.metadata.generation ?? 0, other.metadata.generation ?? 0) + (specSame ? 0 : 1);
