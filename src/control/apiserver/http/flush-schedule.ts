@@ -1,13 +1,14 @@
 /**
- * When many watches have something to send, they take turns: all that is waiting for one reader goes out in one write, in slices
+ * When many readers have something to send, they take turns: all that is waiting for one reader goes out in one write, in slices
  * short enough for other work to come in between, and after a long pass the schedule rests as long as it worked. A single
  * reader is served at once; a thousand get several events at a time instead of bringing the server to a stand.
  */
 import type { Clock } from '../../../base/clock.js';
 
+/** Readers that get something to send at the same time. */
 export interface Flushable {
-  /** Sends everything that waits. Must not throw. */
-  flush(): void;
+  /** Sends all that waits for the next `count` readers; false when every reader has had its turn. Must not throw. */
+  flushSome(count: number): boolean;
 }
 
 export interface FlushOptions {
@@ -25,7 +26,9 @@ export const DEFAULT_FLUSH: FlushOptions = Object.freeze({ sliceMs: 8, briefMs: 
 const STRIDE = 32;
 
 export class FlushSchedule {
-  private readonly waiting = new Set<Flushable>();
+  private waiting = new Set<Flushable>();
+  /** Those of the present pass that still have readers to serve. */
+  private turn = new Set<Flushable>();
   private scheduled = false;
   private workedMs = 0;
 
@@ -35,39 +38,46 @@ export class FlushSchedule {
   ) {}
 
   /** Flushes it after the present event has been given to everybody. */
-  add(reader: Flushable): void {
-    this.waiting.add(reader);
+  add(readers: Flushable): void {
+    this.waiting.add(readers);
     if (this.scheduled) return;
     this.scheduled = true;
     queueMicrotask(() => this.run());
   }
 
-  /** It has flushed itself, or is gone. */
-  remove(reader: Flushable): void {
-    this.waiting.delete(reader);
+  /** They have flushed themselves, or are gone. */
+  remove(readers: Flushable): void {
+    this.waiting.delete(readers);
+    this.turn.delete(readers);
   }
 
   private run(): void {
+    if (this.turn.size === 0) [this.turn, this.waiting] = [this.waiting, this.turn];
     const beganMs = this.clock.monotonicMs();
-    let served = 0;
     let sliceMs = 0;
-    for (const reader of this.waiting) {
-      this.waiting.delete(reader);
-      reader.flush();
-      if (++served % STRIDE !== 0) continue;
-      sliceMs = this.clock.monotonicMs() - beganMs;
-      if (sliceMs >= this.options.sliceMs) break;
+    let served = 0;
+    for (const readers of this.turn) {
+      while (readers.flushSome(STRIDE)) {
+        sliceMs = this.clock.monotonicMs() - beganMs;
+        if (sliceMs >= this.options.sliceMs) return this.pause(sliceMs);
+      }
+      this.turn.delete(readers);
+      if (++served % STRIDE === 0) sliceMs = this.clock.monotonicMs() - beganMs;
+      if (sliceMs >= this.options.sliceMs && this.turn.size > 0) return this.pause(sliceMs);
     }
+    this.rest(this.workedMs + sliceMs);
+  }
+
+  private pause(sliceMs: number): void {
     this.workedMs += sliceMs;
-    if (this.waiting.size > 0) {
-      this.clock.timer(0, () => this.run());
-      return;
-    }
-    const { workedMs } = this;
+    this.clock.timer(0, () => this.run());
+  }
+
+  private rest(workedMs: number): void {
     this.workedMs = 0;
     if (workedMs > this.options.briefMs) {
       this.clock.timer(Math.min(workedMs, this.options.restMs), () => this.afterRest());
-    } else this.scheduled = false;
+    } else this.afterRest();
   }
 
   private afterRest(): void {

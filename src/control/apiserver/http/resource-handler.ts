@@ -32,6 +32,7 @@ import { negotiate, type Representation } from './negotiation.js';
 import { isTrue, scopeFits, type ApiVerb, type ResourcePath } from './request-info.js';
 import { sendBytes, sendJson, warningHeader } from './response.js';
 import { makerOf } from './write-options.js';
+import { WatchChannels } from './watch-channel.js';
 import { streamWatch, type WatchStreamLimits } from './watch-stream.js';
 
 export interface ResourceRequest {
@@ -119,6 +120,7 @@ const unknownSubresource = (info: ResourceInfo, { name }: ResourcePath): ApiErro
 
 export class ResourceHandler {
   private readonly flushes: FlushSchedule;
+  private readonly channels: WatchChannels;
 
   constructor(
     private readonly deps: ResourceHandlerDeps,
@@ -126,6 +128,7 @@ export class ResourceHandler {
     private readonly stopping: AbortSignal,
   ) {
     this.flushes = new FlushSchedule(deps.clock);
+    this.channels = new WatchChannels({ store: deps.store, flushes: this.flushes });
   }
 
   async handle(call: ResourceRequest): Promise<void> {
@@ -257,7 +260,7 @@ export class ResourceHandler {
     if (!call.info.verbs.includes('watch')) throw methodNotAllowed();
     const { query, request, response, info } = call;
     await streamWatch(
-      { ...this.deps, flushes: this.flushes },
+      { ...this.deps, flushes: this.flushes, channels: this.channels },
       {
         request,
         response,

@@ -1,6 +1,7 @@
 /** A watch as an HTTP stream of JSON lines. A reader that falls behind its buffer is cut off and lists again. */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Cancel, Clock } from '../../../base/clock.js';
+import type { RemoteConversion } from '../../../api/conversion/conversion.js';
 import { ApiError, badRequest } from '../../../api/errors.js';
 import type { KubeObject } from '../../../api/object.js';
 import { apiVersionOf } from '../../../api/resource.js';
@@ -8,12 +9,13 @@ import type { ResourceInfo } from '../../../api/schema/registry.js';
 import type { ObjectStore, Revision } from '../../../store/object-store.js';
 import { encodeWatchFrame, type WatchEventType } from '../reads/encoding.js';
 import { parseRevision, type ObjectReads } from '../reads/object-reads.js';
-import { watchObjects } from '../reads/object-watch.js';
+import { watchObjects, type WatchSink } from '../reads/object-watch.js';
 import type { Selection } from '../reads/selection.js';
 import { partialOf, tableFor } from '../tables/table.js';
 import { observerOf } from './exchange-observer.js';
 import type { Flushable, FlushSchedule } from './flush-schedule.js';
 import type { Representation } from './negotiation.js';
+import type { ChannelReader, Encode, WatchChannels } from './watch-channel.js';
 
 export interface WatchStreamLimits {
   /** Bytes that may wait for one reader before it is cut off. */
@@ -50,6 +52,7 @@ export interface WatchStreamDeps {
   readonly reads: ObjectReads;
   readonly clock: Clock;
   readonly flushes: FlushSchedule;
+  readonly channels: WatchChannels;
 }
 
 const INITIAL_END = { 'k8s.io/initial-events-end': 'true' };
@@ -68,13 +71,17 @@ function checkInitialEvents({ sendInitialEvents, resourceVersionMatch }: WatchSt
   }
 }
 
-class WatchStream implements Flushable {
-  /** What waits for the next flush. */
+/** One reader's stream: what it has in common with others comes by a channel, the rest from a watch of its own. */
+class WatchStream implements ChannelReader, Flushable, WatchSink {
+  /** What waits for the next flush, of a stream without a channel. */
   private pending: Buffer[] = [];
   private timers: Cancel[] = [];
   private firstTable = true;
+  /** The initial state goes out with the headers; then either a channel sends, or what waits here takes turns with it. */
+  private phase: 'initial' | 'shared' | 'own' = 'initial';
   private ended = false;
-  private stop: (() => void) | undefined;
+  private stop: () => void = () => undefined;
+  private catchUp: () => void = () => this.flushSome();
   readonly done: Promise<void>;
   private finish: () => void = () => undefined;
 
@@ -94,16 +101,11 @@ class WatchStream implements Flushable {
     response.setHeader('Cache-Control', 'no-cache, private');
     response.cork();
     try {
-      this.stop = watchObjects(
-        this.deps.store,
-        this.call.info,
-        this.call.selection,
-        { from, convert: (remote, stored) => this.deps.reads.converted(remote, stored) },
-        this,
-      );
+      this.follow(from);
     } finally {
       response.uncork();
     }
+    if (this.phase === 'initial') this.phase = 'own';
     if (this.ended) {
       this.stop();
       return;
@@ -119,18 +121,33 @@ class WatchStream implements Flushable {
     response.once('close', () => this.end());
   }
 
+  private follow(from: Revision | undefined): void {
+    const { info, selection, shown } = this.call;
+    const { store, reads, channels } = this.deps;
+    const convert = (remote: RemoteConversion, stored: readonly KubeObject[]) => reads.converted(remote, stored);
+    this.stop = watchObjects(store, info, selection, { from, convert }, this);
+    // Tables carry ages and describe their columns once; what a webhook converts comes later.
+    if (this.ended || shown.as === 'table' || info.view?.remote !== undefined) return;
+    this.stop();
+    const encode: Encode = (type, object) => frameOf(type, object, shown);
+    const place = channels.join(info, selection, `${shown.as}/${shown.metaVersion}`, encode, this);
+    this.stop = place.leave;
+    this.catchUp = place.catchUp;
+    this.phase = 'shared';
+  }
+
   event(type: WatchEventType, object: KubeObject): void {
     if (this.ended) return;
     const { shown, info, includeObject } = this.call;
-    if (shown.as === 'object') this.write(encodeWatchFrame(type, object));
-    else if (shown.as === 'partial') this.line(type, partialOf(object, shown.metaVersion));
-    else {
-      const nowMs = this.deps.clock.nowMs();
-      const table = tableFor(info, [object], { metaVersion: shown.metaVersion, includeObject, nowMs });
-      // Only the first event of a table watch describes the columns.
-      this.line(type, this.firstTable ? table : { ...table, columnDefinitions: null });
-      this.firstTable = false;
+    if (shown.as !== 'table') {
+      this.write(frameOf(type, object, shown));
+      return;
     }
+    const nowMs = this.deps.clock.nowMs();
+    const table = tableFor(info, [object], { metaVersion: shown.metaVersion, includeObject, nowMs });
+    // Only the first event of a table watch describes the columns.
+    this.line(type, this.firstTable ? table : { ...table, columnDefinitions: null });
+    this.firstTable = false;
   }
 
   initialEnd(revision: Revision): void {
@@ -145,10 +162,10 @@ class WatchStream implements Flushable {
 
   end(): void {
     if (this.ended) return;
+    this.catchUp();
     this.ended = true;
     for (const cancel of this.timers) cancel();
-    this.stop?.();
-    this.flush();
+    this.stop();
     this.deps.flushes.remove(this);
     this.call.response.end();
     this.finish();
@@ -167,6 +184,8 @@ class WatchStream implements Flushable {
       apiVersion: apiVersionOf(info),
       metadata: { resourceVersion: String(revision), ...(annotations ? { annotations } : {}) },
     };
+    // It says that everything before it has been sent.
+    this.catchUp();
     if (shown.as === 'table') {
       const options = { metaVersion: shown.metaVersion, includeObject, nowMs: this.deps.clock.nowMs() };
       this.line('BOOKMARK', { ...tableFor(info, [object], options), columnDefinitions: null });
@@ -174,28 +193,34 @@ class WatchStream implements Flushable {
   }
 
   private line(type: string, object: unknown): void {
-    this.write(Buffer.from(`${JSON.stringify({ type, object })}\n`));
+    this.write(lineOf(type, object));
   }
 
   private write(bytes: Buffer): void {
-    // The initial state goes out with the headers.
-    if (!this.stop) {
-      this.call.response.write(bytes);
-      return;
+    if (this.phase === 'initial') this.call.response.write(bytes);
+    else if (this.phase === 'shared') this.send([bytes]);
+    else {
+      this.pending.push(bytes);
+      this.deps.flushes.add(this);
     }
-    this.pending.push(bytes);
-    this.deps.flushes.add(this);
   }
 
-  flush(): void {
+  flushSome(): boolean {
     const { pending } = this;
+    if (pending.length > 0) {
+      this.pending = [];
+      this.send(pending);
+    }
+    return false;
+  }
+
+  send(frames: readonly Buffer[]): void {
     const { response } = this.call;
-    if (pending.length === 0 || response.destroyed) return;
-    this.pending = [];
+    if (this.ended || response.destroyed) return;
     const { socket } = response;
     // What `response.write` does with chunks costs several times as much, and every reader of the same events gets the same bytes.
-    if (socket && response.chunkedEncoding) socket.write(chunkOf(pending));
-    else response.write(pending.length === 1 ? pending[0] : Buffer.concat(pending));
+    if (socket && response.chunkedEncoding) socket.write(chunkOf(frames));
+    else response.write(Buffer.concat(frames));
     if (response.writableLength + (socket?.writableLength ?? 0) > this.limits.bufferBytes) {
       response.destroy();
       this.end();
@@ -203,17 +228,23 @@ class WatchStream implements Flushable {
   }
 }
 
+const lineOf = (type: string, object: unknown) => Buffer.from(`${JSON.stringify({ type, object })}\n`);
+
+function frameOf(type: WatchEventType, object: KubeObject, { as, metaVersion }: Representation): Buffer {
+  return as === 'partial' ? lineOf(type, partialOf(object, metaVersion)) : encodeWatchFrame(type, object);
+}
+
 const LINE = Buffer.from('\r\n');
-let latest: { readonly frames: readonly Buffer[]; readonly chunk: Buffer } | undefined;
+const chunks = new WeakMap<readonly Buffer[], Buffer>();
 
 /** Frames as one chunk of a chunked body (RFC 9112, 7.1); readers of the same frames share it. */
 function chunkOf(frames: readonly Buffer[]): Buffer {
-  if (latest?.frames.length === frames.length && latest.frames.every((frame, i) => frame === frames[i])) {
-    return latest.chunk;
+  let chunk = chunks.get(frames);
+  if (!chunk) {
+    const size = frames.reduce((sum, frame) => sum + frame.length, 0);
+    chunk = Buffer.concat([Buffer.from(`${size.toString(16)}\r\n`), ...frames, LINE]);
+    chunks.set(frames, chunk);
   }
-  const size = frames.reduce((sum, frame) => sum + frame.length, 0);
-  const chunk = Buffer.concat([Buffer.from(`${size.toString(16)}\r\n`), ...frames, LINE]);
-  latest = { frames, chunk };
   return chunk;
 }
 

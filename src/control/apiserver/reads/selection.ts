@@ -18,6 +18,8 @@ export interface Selection {
   readonly everything: boolean;
   /** The only name that can match, if the selector demands one. */
   readonly name: string | undefined;
+  /** The same for selections of one resource that were asked for in the same words. */
+  readonly text: string;
   matches(object: KubeObject): boolean;
 }
 
@@ -34,6 +36,7 @@ export function parseSelection(resource: ResourceRef, options: SelectionOptions)
     namespace,
     everything: labels.empty && fields.empty,
     name: fields.name,
+    text: [namespace ?? '', options.labelSelector ?? '', options.fieldSelector ?? ''].join('\n'),
     matches: (object) => labels.matches(object.metadata.labels) && fields.matches(object),
   };
 }

@@ -15,9 +15,10 @@ describe('turns of many watches', () => {
     const schedule = new FlushSchedule(slow, { sliceMs: 8, briefMs: 1, restMs: 10 });
     const flushedAt: number[] = [];
     const reader = () => ({
-      flush: () => {
+      flushSome: () => {
         spentMs += costMs;
         flushedAt.push(clock.monotonicMs() - base);
+        return false;
       },
     });
     return { clock, schedule, reader, flushedAt };
