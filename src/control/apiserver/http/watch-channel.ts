@@ -55,7 +55,7 @@ class WatchChannel implements Flushable, WatchSink {
   }
 
   failed(error: ApiError): void {
-    for (const reader of [...this.readers.keys()]) {
+    for (const reader of this.readers.keys()) {
       this.catchUp(reader);
       reader.failed(error);
     }
@@ -133,7 +133,7 @@ export class WatchChannels {
     shown: string,
     encode: Encode,
     reader: ChannelReader,
-  ): { leave(): void; catchUp(): void } {
+  ): { readonly leave: () => void; readonly catchUp: () => void } {
     let ofResource = this.channels.get(info);
     if (!ofResource) this.channels.set(info, (ofResource = new Map()));
     const channels = ofResource;
