@@ -27,3 +27,8 @@ export interface Disk {
 export class DiskCorrupt extends Error {
   readonly code = 'ERR_DISK_CORRUPT';
 }
+
+/** The store on disk cannot be reached at present, for want of rights, room or the like: it may well be whole. */
+export class DiskUnavailable extends Error {
+  readonly code = 'ERR_DISK_UNAVAILABLE';
+}

@@ -13,7 +13,7 @@ import { ClassicLevel } from 'classic-level';
 import { systemClock, type Clock } from '../base/clock.js';
 import { deferred, type Deferred } from '../base/deferred.js';
 import { DiskCorrupt, type Disk, type DiskOperation } from './disk.js';
-import { isNoRoom, plainOpenError } from './level/errors.js';
+import { isNoRoom, plainError } from './level/errors.js';
 import { checkFiles } from './level/files.js';
 import { Mark, markOf, readMark } from './level/mark.js';
 import { lockStore, viewStore } from './level/view.js';
@@ -69,12 +69,20 @@ export class LevelDisk implements Disk {
     this.mark = await Mark.open(this.path, this.batches);
   }
 
-  get(key: string): Promise<Uint8Array | undefined> {
-    return this.db.get(key);
+  async get(key: string): Promise<Uint8Array | undefined> {
+    try {
+      return await this.db.get(key);
+    } catch (error) {
+      throw plainError(this.path, error);
+    }
   }
 
-  scan(from: string, to: string): AsyncIterable<readonly [string, Uint8Array]> {
-    return this.db.iterator({ gte: from, lt: to });
+  async *scan(from: string, to: string): AsyncGenerator<readonly [string, Uint8Array]> {
+    try {
+      yield* this.db.iterator({ gte: from, lt: to });
+    } catch (error) {
+      throw plainError(this.path, error);
+    }
   }
 
   /** One batch at a time: LevelDB runs batches on a thread pool, where a later one could overtake. */
@@ -163,7 +171,7 @@ export class LevelDisk implements Disk {
     try {
       await level.open({ createIfMissing: true, compression: true });
     } catch (error) {
-      throw plainOpenError(this.path, error);
+      throw plainError(this.path, error);
     }
     this.level = level;
   }

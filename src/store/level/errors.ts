@@ -1,5 +1,5 @@
 /** What LevelDB's errors mean. */
-import { DiskCorrupt } from '../disk.js';
+import { DiskCorrupt, DiskUnavailable } from '../disk.js';
 
 interface LevelCause {
   readonly code?: string;
@@ -10,15 +10,15 @@ const causeOf = (error: unknown): LevelCause =>
   (error as { cause?: LevelCause }).cause ?? (error as LevelCause | undefined) ?? {};
 
 /**
- * A failure to open: {@link DiskCorrupt} only for what LevelDB calls corruption. A store that cannot be read because of
+ * A failure to open or to read: {@link DiskCorrupt} only for what LevelDB calls corruption. A store that cannot be read because of
  * permissions, or opened because the disk is full, is whole.
  */
-export function plainOpenError(path: string, error: unknown): Error {
+export function plainError(path: string, error: unknown): Error {
   const { code, message = String(error) } = causeOf(error);
-  if (code === 'LEVEL_LOCKED') return new Error(`${path} is in use by another process`, { cause: error });
+  if (code === 'LEVEL_LOCKED') return new DiskUnavailable(`${path} is in use by another process`, { cause: error });
   if (code === 'LEVEL_CORRUPTION')
     return new DiskCorrupt(`the store in ${path} is damaged: ${message}`, { cause: error });
-  return new Error(`cannot open the store in ${path}: ${message}`, { cause: error });
+  return new DiskUnavailable(`cannot read the store in ${path}: ${message}`, { cause: error });
 }
 
 const NO_ROOM = /No space left on device|Disk quota exceeded|ENOSPC|EDQUOT/;

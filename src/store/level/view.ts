@@ -8,7 +8,7 @@ import { mkdtemp, readdir, rm, symlink } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { ClassicLevel } from 'classic-level';
-import { plainOpenError } from './errors.js';
+import { plainError } from './errors.js';
 
 const OPTIONS = { keyEncoding: 'utf8', valueEncoding: 'view' } as const;
 
@@ -47,6 +47,6 @@ async function openLinked(path: string, wanted: (name: string) => boolean, repai
     };
   } catch (error) {
     await remove();
-    throw plainOpenError(path, error);
+    throw plainError(path, error);
   }
 }

@@ -121,7 +121,7 @@ export class Allegiance {
     if (!sameMembers(storage.current.peers, view.members)) {
       storage.setPeers(view.members).catch((error: unknown) => this.events.onFailure(error));
     }
-    this.mayFound = true;
+    if (!storage.current.rebuilding) this.mayFound = true;
     this.hadView = true;
     this.broadcastState();
     this.events.onView();

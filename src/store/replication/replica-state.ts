@@ -107,12 +107,13 @@ export class ReplicaState {
 
   async load(): Promise<{ readonly fresh: boolean }> {
     const { meta, records, fresh } = await this.deps.storage.load(this.log);
+    const history = await this.deps.storage.loadHistory();
     for (const record of records) {
       this.table.load(record);
       this.deps.stamps.observe(record.version);
       if (!record.value) this.tombstones.set(record.key, record.version);
     }
-    this.history.load(await this.deps.storage.loadHistory(), (key) => this.table.record(key));
+    this.history.load(history, (key) => this.table.record(key));
     this.appliedPosition = meta.applied;
     this.table.loaded(meta.applied.revision);
     for (const { frame } of this.log.after(this.log.base)) {

@@ -11,12 +11,13 @@ import { errorText, type Logger } from '../../base/log.js';
 import type { Metrics } from '../../base/metrics.js';
 import { uuid, type Random } from '../../base/random.js';
 import type { KubeObject } from '../../api/object.js';
-import { DiskCorrupt, type Disk } from '../disk.js';
+import type { Disk } from '../disk.js';
 import type { KindPolicies } from '../kind-policy.js';
 import type { ObjectPast } from '../object-history.js';
 import type { Epoch, Position } from '../log-entry.js';
+import type { ObjectRecord } from '../record.js';
 import type { ObjectKey, ObjectStore, Revision, StoreWatcher, WriteExecutor, WriteReply } from '../object-store.js';
-import { keyString } from '../object-store.js';
+import { keyString, StoreUnavailable } from '../object-store.js';
 import { StampClock } from '../stamp.js';
 import { Allegiance, type ReplicaMode } from './allegiance.js';
 import type { MergeReport, PeerNetwork, ReplicaContext, ReplicaOptions } from './context.js';
@@ -28,6 +29,7 @@ import { REGISTRY_OBJECT, type PeerRegistry, type Standing } from './peer-regist
 import { ServiceDesk } from './service-desk.js';
 import { ReplicaState, type StateLimits } from './replica-state.js';
 import { Requests } from './requests.js';
+import { openStore, type StoreDamage } from './repair.js';
 import { ReplicaStorage } from './storage.js';
 import type { View } from './view.js';
 
@@ -59,6 +61,13 @@ export interface ReplicaListener {
   onFailure?(error: unknown): void;
 }
 
+/** Everything as of one revision; records are immutable. */
+export interface StoreSnapshot {
+  readonly revision: Revision;
+  readonly epoch: Epoch;
+  readonly records: readonly ObjectRecord[];
+}
+
 export class Replica implements Service, ObjectStore {
   readonly name = 'replica';
   private readonly state: ReplicaState;
@@ -72,6 +81,9 @@ export class Replica implements Service, ObjectStore {
   private readonly listeners: ReplicaListener[] = [];
   private stopping: (() => void)[] = [];
   private stopped = true;
+  /** Why the disk takes nothing at present. */
+  private diskWaits: Error | undefined;
+  private damage: StoreDamage | undefined;
 
   constructor(
     private readonly deps: ReplicaDeps,
@@ -88,7 +100,8 @@ export class Replica implements Service, ObjectStore {
       state: this.state,
       storage: this.storage,
       stamps,
-      send: (to, message) => !this.stopped && network.send(to, encodeMessage(message, formatFor(network.formatsOf(to)))),
+      send: (to, message) =>
+        !this.stopped && network.send(to, encodeMessage(message, formatFor(network.formatsOf(to)))),
       alive: () => network.alive(),
       nameOf: (peer) => network.nameOf(peer),
       formatsOf: (peer) => network.formatsOf(peer),
@@ -116,39 +129,25 @@ export class Replica implements Service, ObjectStore {
 
   async start(): Promise<void> {
     const { allegiance, storage } = this;
-    const { fresh } = await this.load();
+    const { disk, policies, log, network } = this.deps;
+    disk.onWaiting?.((why) => this.onDiskWaiting(why));
+    const load = () => this.state.load();
+    const { fresh, damage } = await openStore({ disk, policies, log, storage, self: network.self }, load);
+    this.damage = damage;
     allegiance.start();
-    if (!fresh && storage.current.peers.length > 0) allegiance.mayFound = true;
+    // What is here stands for nothing before the others have given it everything.
+    if (storage.current.rebuilding) allegiance.mayFound = false;
+    else if (!fresh && storage.current.peers.length > 0) allegiance.mayFound = true;
     this.stopped = false;
-    const { clock, network } = this.deps;
     this.election.start();
     this.state.onFailure((error) => this.fail(error));
     this.stopping = [
       network.onMessage((from, bytes) => this.receive(from, bytes)),
       network.onChange(() => this.onAliveChange()),
-      clock.interval(this.settings.tickMs, () => this.tick()),
+      this.deps.clock.interval(this.settings.tickMs, () => this.tick()),
     ];
     allegiance.broadcastState();
     this.evaluate();
-  }
-
-  /** Damaged data is set aside, never served: this peer then starts empty, and the others give it everything. */
-  private async load(): Promise<{ readonly fresh: boolean }> {
-    const { disk, log } = this.deps;
-    try {
-      await disk.open();
-      return await this.state.load();
-    } catch (error) {
-      if (!(error instanceof DiskCorrupt)) throw error;
-      const aside = await disk.setAside();
-      log.error('the store is damaged and was set aside; waiting for the other peers to rebuild it', {
-        aside,
-        error: errorText(error),
-      });
-      this.allegiance.mayFound = false;
-      await disk.open();
-      return this.state.load();
-    }
   }
 
   async stop(): Promise<void> {
@@ -193,6 +192,22 @@ export class Replica implements Service, ObjectStore {
   /** Undefined unless this peer is the sequencer. */
   get standing(): Standing | undefined {
     return this.allegiance.reign?.standing;
+  }
+
+  /** What was wrong with the store when this run began. */
+  get storeDamage(): StoreDamage | undefined {
+    return this.damage;
+  }
+
+  /** Why nothing can be written here at present: the disk is full. */
+  get diskTrouble(): string | undefined {
+    return this.diskWaits && errorText(this.diskWaits);
+  }
+
+  /** For a backup. Costs a reference for each record. */
+  snapshot(): StoreSnapshot {
+    const { applied, table } = this.state;
+    return { revision: applied.revision, epoch: applied.epoch, records: [...table.allRecords()] };
   }
 
   /** Where this peer's log ends, and what it has promised: for status and tests. */
@@ -247,6 +262,7 @@ export class Replica implements Service, ObjectStore {
   }
 
   write(id: string, request: unknown): Promise<WriteReply> {
+    if (this.diskWaits) return Promise.reject(new StoreUnavailable(errorText(this.diskWaits)));
     return this.requests.write(id, request);
   }
 
@@ -254,7 +270,7 @@ export class Replica implements Service, ObjectStore {
 
   /** Level-triggered: looks at everything known and takes the next step, if there is one. */
   private evaluate(): void {
-    if (this.stopped) return;
+    if (this.stopped || this.leaveForWantOfRoom()) return;
     switch (this.allegiance.mode) {
       case 'leading':
         this.leading.tend();
@@ -269,6 +285,29 @@ export class Replica implements Service, ObjectStore {
         this.election.consider();
         return;
     }
+  }
+
+  /**
+   * A peer that cannot write would keep the others waiting, so it leaves them, and neither promises nor stands until there is
+   * room. Alone it goes on as far as it can: reads are answered, writes refused. True while it has no part in anything.
+   */
+  private leaveForWantOfRoom(): boolean {
+    const { allegiance, deps } = this;
+    if (!this.diskWaits) return false;
+    if (allegiance.mode === 'leading' && deps.network.alive().length === 1) return false;
+    if (allegiance.mode !== 'idle') allegiance.becomeIdle('the disk is full');
+    return true;
+  }
+
+  private onDiskWaiting(why: Error | undefined): void {
+    const { log, metrics } = this.deps;
+    metrics
+      .gauge('skein_store_waiting', '1 while the disk of the store is full and nothing can be written')
+      .set(why ? 1 : 0);
+    this.diskWaits = why;
+    if (why) log.error('the disk is full: nothing can be written until there is room', { error: errorText(why) });
+    else log.info('there is room on the disk again');
+    this.evaluate();
   }
 
   private tick(): void {
@@ -302,6 +341,7 @@ export class Replica implements Service, ObjectStore {
         this.evaluate();
         return;
       case 'prepare':
+        if (this.diskWaits) return;
         election.onPrepare(from, message.epoch, message.component);
         return;
       case 'promise':
@@ -314,6 +354,7 @@ export class Replica implements Service, ObjectStore {
         if (!election.onRefuse(from, message)) leading.onRefuse(message);
         return;
       case 'stand':
+        if (this.diskWaits) return;
         election.onStand(message.epoch);
         return;
       case 'view':

@@ -4,18 +4,29 @@
  */
 import { isWithin, rangeText } from '../../base/version-range.js';
 import type { Disk, DiskOperation } from '../disk.js';
-import { DiskCorrupt } from '../disk.js';
+import { DiskCorrupt, DiskUnavailable } from '../disk.js';
 import { FIRST_FORMAT, FORMATS } from '../formats.js';
-import { NO_EPOCH, samePosition, seal, START, unseal, type Epoch, type Frame, type Position } from '../log-entry.js';
+import {
+  NO_EPOCH,
+  samePosition,
+  seal,
+  START,
+  unseal,
+  UnreadableData,
+  type Epoch,
+  type Frame,
+  type Position,
+} from '../log-entry.js';
 import type { ObjectChange } from '../object-change.js';
 import { decodeChanges, HISTORY_RANGE } from '../object-history.js';
 import { decodeRecord, encodeRecord, type ObjectRecord } from '../record.js';
 import type { Stamp } from '../stamp.js';
 import { FRAME_RANGE, type FrameLog } from './frame-log.js';
 
-const META = 'm/meta';
+export const META = 'm/meta';
 const RECORD_PREFIX = 'o/';
 const RECORD_END = 'o0';
+export const RECORD_RANGE = [RECORD_PREFIX, RECORD_END] as const;
 /** Of the note itself: every build can read which formats the rest has. */
 const META_FORMAT = { oldest: FIRST_FORMAT, newest: FIRST_FORMAT };
 
@@ -29,6 +40,8 @@ export interface StoredMeta {
   readonly applied: Position;
   /** Members of the last view: who to wait for after a restart. */
   readonly peers: readonly string[];
+  /** What was here was damaged, and nothing has come from the other peers yet: this is no cluster's state. */
+  readonly rebuilding?: true;
   /** When this peer was last in step with each other one; absent in stores of earlier builds. */
   readonly contacts?: Readonly<Record<string, Stamp>>;
 }
@@ -72,20 +85,20 @@ export class ReplicaStorage {
     try {
       const raw = await this.disk.get(META);
       if (!raw) {
+        for await (const [key] of this.disk.scan(FRAME_RANGE[0], RECORD_END))
+          throw new Error(`there is ${key}, but no ${META}`);
         this.meta = NO_META;
         log.reset(START);
         return { meta: NO_META, records: [], fresh: true };
       }
-      const { format, ...meta } = unseal(raw, META_FORMAT) as Omit<StoredMeta, 'level'> & { format: number };
-      if (!isWithin(format, FORMATS)) throw new WrongFormat(wrongFormatText(format));
-      this.meta = { ...meta, level: format };
+      this.meta = readMeta(raw);
       const records: ObjectRecord[] = [];
-      for await (const [, bytes] of this.disk.scan(RECORD_PREFIX, RECORD_END)) records.push(decodeRecord(bytes));
+      for await (const entry of this.disk.scan(RECORD_PREFIX, RECORD_END)) records.push(storedRecord(entry));
       await this.loadFrames(log);
       return { meta: this.meta, records, fresh: false };
     } catch (error) {
-      // Not damage: another version's, and whole.
-      if (error instanceof WrongFormat) throw error;
+      // Not damage: another version's, or out of reach.
+      if (error instanceof WrongFormat || error instanceof DiskUnavailable) throw error;
       throw new DiskCorrupt(error instanceof Error ? error.message : String(error), { cause: error });
     }
   }
@@ -119,6 +132,15 @@ export class ReplicaStorage {
     // The records say more than what is left of the log: it goes on from there.
     if (log.head.revision < this.meta.applied.revision) stale.push(...log.reset(this.meta.applied));
     if (stale.length > 0) await this.disk.write(stale, { sync: false });
+  }
+
+  /**
+   * Damaged data was set aside: until the other peers have given it everything, this store stands for nothing. A promise that
+   * could be read holds.
+   */
+  async beginRebuilding(): Promise<void> {
+    this.meta = { ...NO_META, promised: this.meta.promised, rebuilding: true };
+    await this.writeMeta({}, [], true);
   }
 
   /** Durable when it resolves (with `fsync`). */
@@ -177,12 +199,27 @@ export class ReplicaStorage {
     operations: readonly DiskOperation[],
     durable: boolean,
   ): Promise<void> {
-    this.meta = { ...this.meta, ...change };
+    const { rebuilding, ...next } = { ...this.meta, ...change };
+    this.meta = rebuilding && next.applied.revision === 0 ? { ...next, rebuilding } : next;
     this.raised = false;
     const { level, ...meta } = this.meta;
     const value = seal({ format: level, ...meta }, FIRST_FORMAT);
     return this.disk.write([...operations, { type: 'put', key: META, value }], { sync: durable && this.sync });
   }
+}
+
+/** Throws `UnreadableData`, or {@link WrongFormat}. */
+export function readMeta(bytes: Uint8Array): StoredMeta {
+  const { format, ...meta } = unseal(bytes, META_FORMAT) as Omit<StoredMeta, 'level'> & { format: number };
+  if (!isWithin(format, FORMATS)) throw new WrongFormat(wrongFormatText(format));
+  return { ...meta, level: format };
+}
+
+/** A record of its key. Throws for one that cannot be read, or that belongs elsewhere. */
+export function storedRecord([key, bytes]: readonly [key: string, value: Uint8Array]): ObjectRecord {
+  const record = decodeRecord(bytes);
+  if (RECORD_PREFIX + record.key !== key) throw new UnreadableData(`${key} holds the record of ${record.key}`);
+  return record;
 }
 
 /** Undefined when it cannot be read. */
