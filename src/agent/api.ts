@@ -2,6 +2,7 @@
 import { Agent as HttpsAgent, request as httpsRequest } from 'node:https';
 import type { IncomingMessage } from 'node:http';
 import { rfc3339 } from '../base/clock.js';
+import type { VersionRange } from '../base/version-range.js';
 import { uuid, type Random } from '../base/random.js';
 import { ServiceGroup, type Service } from '../base/lifecycle.js';
 import { ApiError, type Status } from '../api/errors.js';
@@ -20,6 +21,7 @@ import { handleJoin } from '../security/ca/join-server.js';
 import { createToken, parseToken } from '../security/ca/token.js';
 import type { ServiceAccounts } from '../security/serviceaccounts/service-accounts.js';
 import type { ObjectStore } from '../store/object-store.js';
+import { FIRST_FORMAT, FORMATS, formatRefusal } from '../store/formats.js';
 import type { Replica } from '../store/replication/replica.js';
 import type { AgentBase } from './base.js';
 import type { AgentConfig } from './config.js';
@@ -117,7 +119,7 @@ function createExtension(
   config: AgentConfig,
   address: string,
   { identity, ca }: Enrolment,
-  { membership }: Mesh,
+  mesh: Mesh,
   replica: Replica,
   client: InProcessClient,
   importImage: (archive: IncomingMessage) => Promise<readonly string[]>,
@@ -125,6 +127,7 @@ function createExtension(
 ): PathExtension {
   const { clock, random } = base;
   const { clusterId, clusterCidr, serviceCidr } = identity;
+  const { membership } = mesh;
   const tokens = createTokenStore(client);
   const endpoints = createApiEndpoints(membership);
   const joinDeps = {
@@ -139,11 +142,13 @@ function createExtension(
         .members()
         .filter((member) => member.name === name)
         .map(({ id, liveness }) => ({ peerId: id, alive: liveness !== 'dead' })),
+    unfit: (formats: VersionRange) =>
+      formatRefusal({ formats: FORMATS, level: replica.level }, { formats, level: FIRST_FORMAT }),
     peers: () => membership.members().map(({ id, addresses }) => ({ id, addresses })),
   };
   return createSkeinEndpoints({
     caPem: identity.caCertPem,
-    status: () => describeStatus(clusterId, replica, membership, clock.monotonicMs()),
+    status: () => describeStatus(clusterId, replica, mesh, clock.monotonicMs()),
     join: (body) => handleJoin(joinDeps, body),
     tokens: {
       create: async (ttlSeconds) => {

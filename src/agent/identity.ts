@@ -12,6 +12,7 @@ import { foundCluster, joinedIdentity, renewCertificate } from '../security/ca/f
 import { loadIdentity, saveIdentity, type NodeIdentity } from '../security/ca/identity-store.js';
 import { join } from '../security/ca/join-client.js';
 import { parseToken } from '../security/ca/token.js';
+import { FORMATS } from '../store/formats.js';
 import type { AgentConfig } from './config.js';
 
 export interface Enrolment {
@@ -65,6 +66,7 @@ export async function enrol(deps: Deps, config: AgentConfig, address: string): P
     nodeName: config.name,
     peerId: keys.peerId,
     addresses: [address],
+    formats: FORMATS,
   });
   return finish(deps, config, joinedIdentity(keys, result), result.peers, false);
 }

@@ -4,6 +4,7 @@ import { addConnectionOptions, connect, type ConnectionFlags } from '../connecti
 import type { CliContext } from '../context.js';
 import { CliError } from '../failure.js';
 import { isNotFound } from '../../api/errors.js';
+import { rangeText } from '../../base/version-range.js';
 import { columns } from '../printers/columns.js';
 import type { ClusterStatus } from './status.js';
 
@@ -16,7 +17,7 @@ export function configure(command: Command, context: CliContext): void {
   addConnectionOptions(
     command
       .command('remove')
-      .description('Strike off a machine that is gone for good: it counts no more for a majority'),
+      .description('Remove a machine for good: it counts no more for a majority, and the others refuse it'),
   )
     .argument('<name>', 'Name of its node, or its peer id')
     .option('--force', 'Without a majority too: no other part of the cluster is at work with that machine')
@@ -25,9 +26,13 @@ export function configure(command: Command, context: CliContext): void {
 
 async function list(flags: ConnectionFlags, context: CliContext): Promise<void> {
   const { client } = await connect(flags, context);
-  const { registered = [], view } = await client.connection.json<ClusterStatus>({ path: '/skein/v1/status' });
-  const rows = registered.map(({ id, name }) => [name, view?.voters.includes(id) ? 'present' : 'missing', id]);
-  context.stdout.write(columns([['NAME', 'HERE', 'ID'], ...rows]));
+  const { registered = [], view, peers } = await client.connection.json<ClusterStatus>({ path: '/skein/v1/status' });
+  const rows = registered.map(({ id, name, newest = 1 }) => {
+    const formats = peers.find((peer) => peer.id === id)?.formats;
+    // Of one that is away, what it said last.
+    return [name, view?.voters.includes(id) ? 'present' : 'missing', formats ? rangeText(formats) : `${newest}`, id];
+  });
+  context.stdout.write(columns([['NAME', 'HERE', 'FORMATS', 'ID'], ...rows]));
 }
 
 async function remove(name: string, flags: ConnectionFlags & { force?: boolean }, context: CliContext): Promise<void> {

@@ -3,6 +3,7 @@ import { Option, type Command } from 'commander';
 import { addConnectionOptions, connect, type ConnectionFlags } from '../connection.js';
 import type { CliContext } from '../context.js';
 import { shortDuration } from '../duration.js';
+import { rangeText, type VersionRange } from '../../base/version-range.js';
 import { columns } from '../printers/columns.js';
 import { jsonText } from '../printers/documents.js';
 
@@ -18,7 +19,9 @@ export interface ClusterStatus {
   readonly peers: readonly PeerStatus[];
   readonly warnings: readonly string[];
   /** Peers of which a majority is needed to change what must never exist twice. */
-  readonly registered?: readonly { readonly id: string; readonly name: string }[];
+  readonly registered?: readonly { readonly id: string; readonly name: string; readonly newest?: number }[];
+  /** The format in which the cluster writes. */
+  readonly level?: number;
 }
 
 interface ClusterView {
@@ -38,6 +41,8 @@ interface PeerStatus {
   /** How long it has been so. */
   readonly sinceMs?: number;
   readonly version?: string;
+  /** Which its build knows. */
+  readonly formats?: VersionRange;
 }
 
 type Flags = ConnectionFlags & { readonly output?: 'json' };
@@ -65,11 +70,15 @@ export function statusText(status: ClusterStatus): string {
 
 type NameOf = (id: string | null | undefined) => string;
 
-function summaryRows({ cluster, self, view, mode, leader, revision, head, peers }: ClusterStatus, nameOf: NameOf) {
+function summaryRows(
+  { cluster, self, view, mode, leader, revision, head, peers, level }: ClusterStatus,
+  nameOf: NameOf,
+) {
   const rows = [
     ['Cluster:', cluster.id],
     ['Asked peer:', mode ? `${self.name} (${mode})` : self.name],
     ['Sequencer:', nameOf(leader ?? view?.epoch.leader)],
+    ...(level === undefined ? [] : [['Level:', `${level}`]]),
     [
       'Revision:',
       head === undefined || String(head) === String(revision) ? `${revision}` : `${revision} (newest known: ${head})`,
@@ -87,16 +96,17 @@ function summaryRows({ cluster, self, view, mode, leader, revision, head, peers 
 function peerRows({ self, peers, view }: ClusterStatus, nameOf: NameOf): string[][] {
   const rows = peers
     .toSorted((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0))
-    .map(({ id, address, apiPort, liveness, sinceMs, version }) => [
+    .map(({ id, address, apiPort, liveness, sinceMs, version, formats }) => [
       id === self.id ? `${nameOf(id)}*` : nameOf(id),
       liveness,
       sinceMs === undefined ? '<unknown>' : shortDuration(sinceMs),
       address === undefined ? '<unknown>' : apiPort === undefined ? address : `${address}:${apiPort}`,
       view?.members.includes(id) ? 'yes' : 'no',
       version ?? '<unknown>',
+      formats ? rangeText(formats) : '<unknown>',
       id,
     ]);
-  return [['PEER', 'LIVENESS', 'SINCE', 'API', 'IN COMPONENT', 'VERSION', 'ID'], ...rows];
+  return [['PEER', 'LIVENESS', 'SINCE', 'API', 'IN COMPONENT', 'VERSION', 'FORMATS', 'ID'], ...rows];
 }
 
 function roleRows(view: ClusterView, nameOf: NameOf): string[][] {

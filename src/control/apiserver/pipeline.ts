@@ -20,6 +20,7 @@ import { NO_OPINION, type Authorizer } from '../../security/authz/authorizer.js'
 import { createClusterAuthorization } from '../../security/authz/cluster-authorizer.js';
 import { createServiceAccounts, type ServiceAccounts } from '../../security/serviceaccounts/service-accounts.js';
 import { StoreFollower, type FollowedResource } from '../../store/follower.js';
+import { revokedPeerKey } from '../../store/replication/revoked-peer.js';
 import type { ObjectStore, WriteExecutor } from '../../store/object-store.js';
 import { InProcessClient } from './client.js';
 import { createKindFollower } from './customresources/kind-follower.js';
@@ -119,7 +120,8 @@ export function createApiPipeline(deps: ApiPipelineDeps, options: ApiPipelineOpt
     fresh: () => reads.fresh(undefined),
   };
   const serviceAccounts = createServiceAccounts({ ...deps, lookups }, options);
-  const authenticator = new Authenticator([serviceAccounts.authenticator]);
+  const isRevoked = (peer: string) => store.get(revokedPeerKey(peer)) !== undefined;
+  const authenticator = new Authenticator([serviceAccounts.authenticator], isRevoked);
   const { authorizer, followed } = createClusterAuthorization(store);
   writes.useAuthorizer(authorizer);
   const webhooks = createWebhooks({

@@ -5,6 +5,7 @@
  */
 import type { PeerCertificate } from 'node:tls';
 import { unauthorized } from '../../api/errors.js';
+import { peerIn } from '../ca/peer-uri.js';
 import { ANONYMOUS, AUTHENTICATED_GROUP, type UserInfo } from './user.js';
 
 /** What authenticators look at. */
@@ -15,6 +16,8 @@ export interface Credentials {
     readonly organizations: readonly string[];
     /** SHA-256 of the certificate, hexadecimal; names the credential in the user's `extra`. */
     readonly fingerprint?: string;
+    /** The peer that it was made for, of a peer's own. */
+    readonly peer?: string;
   };
   /** The token of `Authorization: Bearer …`. */
   readonly bearerToken?: string;
@@ -49,12 +52,17 @@ const withAuthenticated = (user: UserInfo): UserInfo =>
   user.groups.includes(AUTHENTICATED_GROUP) ? user : { ...user, groups: [...user.groups, AUTHENTICATED_GROUP] };
 
 export class Authenticator {
-  constructor(private readonly tokens: readonly TokenAuthenticator[] = []) {}
+  /** @param isRevoked whether that peer was removed from the cluster: its certificates count no more. */
+  constructor(
+    private readonly tokens: readonly TokenAuthenticator[] = [],
+    private readonly isRevoked: (peer: string) => boolean = () => false,
+  ) {}
 
   /** Throws a 401 for a token that nobody recognises. The certificate wins over the token, as upstream's union does. */
   async authenticate({ certificate, bearerToken }: Credentials): Promise<UserInfo> {
     if (certificate !== undefined && certificate.commonName !== '') {
-      const { commonName, organizations, fingerprint } = certificate;
+      const { commonName, organizations, fingerprint, peer } = certificate;
+      if (peer !== undefined && this.isRevoked(peer)) throw unauthorized();
       return withAuthenticated({
         name: commonName,
         groups: organizations,
@@ -97,7 +105,13 @@ export function subjectOf(certificate: PeerCertificate | undefined): Credentials
   const commonName = listOf(subject?.CN)[0];
   if (commonName === undefined) return undefined;
   const fingerprint = certificate?.fingerprint256?.replaceAll(':', '').toLowerCase();
-  return { commonName, organizations: listOf(subject?.O), ...(fingerprint ? { fingerprint } : {}) };
+  const peer = peerIn(certificate?.subjectaltname);
+  return {
+    commonName,
+    organizations: listOf(subject?.O),
+    ...(fingerprint ? { fingerprint } : {}),
+    ...(peer === undefined ? {} : { peer }),
+  };
 }
 
 /** The token of an `Authorization` header; undefined when it is absent or of another scheme. */

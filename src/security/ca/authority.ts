@@ -24,6 +24,7 @@ import {
 import type { Clock } from '../../base/clock.js';
 import type { Random } from '../../base/random.js';
 import { usageExtensions } from './certificate-usages.js';
+import { peerUri } from './peer-uri.js';
 import { certificateHash, importKey, keyMatches, newKeyPair, SIGNING_ALGORITHM } from './pem.js';
 
 const HOUR_MS = 3_600_000;
@@ -44,6 +45,8 @@ export interface ServingRequest {
   readonly addresses: readonly string[];
   /** More DNS names. */
   readonly dnsNames?: readonly string[];
+  /** Whose certificate it is: named in it, so that it ends with the peer's membership. */
+  readonly peerId?: string;
   /** The ClusterIP of the Service `kubernetes`. */
   readonly serviceIp?: string;
   /** The cluster's DNS domain; `cluster.local` unless told. */
@@ -212,7 +215,7 @@ export async function newServingRequest(nodeName: string): Promise<{ csrPem: str
 }
 
 /** Everything a peer's API server may be called. */
-function servingNames(request: ServingRequest): { type: 'dns' | 'ip'; value: string }[] {
+function servingNames(request: ServingRequest): { type: 'dns' | 'ip' | 'url'; value: string }[] {
   const domain = request.clusterDomain ?? 'cluster.local';
   const names = new Set([
     request.nodeName,
@@ -227,7 +230,8 @@ function servingNames(request: ServingRequest): { type: 'dns' | 'ip'; value: str
     ...request.addresses,
     ...(request.serviceIp === undefined ? [] : [request.serviceIp]),
   ]);
-  return [...names].map((value) => ({ type: isIP(value) ? 'ip' : 'dns', value }));
+  const peer = request.peerId === undefined ? [] : [{ type: 'url' as const, value: peerUri(request.peerId) }];
+  return [...[...names].map((value) => ({ type: isIP(value) ? ('ip' as const) : ('dns' as const), value })), ...peer];
 }
 
 /** A positive serial number of 127 random bits (RFC 5280 allows 20 bytes). */

@@ -37,6 +37,7 @@ export async function foundCluster(
   const { nodeName } = peer;
   const { certPem, keyPem } = await ca.issueServing({
     nodeName,
+    peerId: peer.peerId,
     addresses: options.addresses,
     serviceIp: options.serviceIp,
   });
@@ -80,12 +81,16 @@ export async function renewCertificate(
   deps: Deps,
   dataDir: string,
   identity: NodeIdentity,
-  request: Omit<ServingRequest, 'nodeName'>,
+  request: Omit<ServingRequest, 'nodeName' | 'peerId'>,
   force = false,
 ): Promise<NodeIdentity> {
   if (!force && !renewalDue(identity.certPem, deps.clock.nowMs())) return identity;
   const ca = await ClusterCa.load(deps, identity.caCertPem, identity.caKeyPem);
-  const { certPem, keyPem } = await ca.issueServing({ ...request, nodeName: identity.nodeName });
+  const { certPem, keyPem } = await ca.issueServing({
+    ...request,
+    nodeName: identity.nodeName,
+    peerId: identity.peerId,
+  });
   await saveCertificate(dataDir, certPem, keyPem);
   return { ...identity, certPem, keyPem };
 }

@@ -2,6 +2,7 @@
 import { request as httpsRequest, type RequestOptions } from 'node:https';
 import type { Clock } from '../../base/clock.js';
 import { errorText } from '../../base/log.js';
+import type { VersionRange } from '../../base/version-range.js';
 import { newServingRequest } from './authority.js';
 import {
   CA_PATH,
@@ -19,6 +20,8 @@ export interface Joiner {
   readonly peerId: string;
   /** IPs or names at which this peer's API will be reached. */
   readonly addresses: readonly string[];
+  /** Which formats its build knows. */
+  readonly formats: VersionRange;
 }
 
 export interface JoinResult extends JoinReply {
@@ -55,15 +58,21 @@ async function joinAt(
   clock: Clock,
   address: string,
   token: JoinToken,
-  request: JoinRequest,
+  request: JoinRequest & Pick<Joiner, 'formats'>,
   keyPem: string,
 ): Promise<JoinReply> {
   const ca = await fetchCa(clock, address, token.caHash);
-  const answer = await exchange(clock, address, JOIN_PATH, JSON.stringify(request), {
-    ca,
-    // Any peer of the cluster will do, under whatever name or address the token knows it.
-    checkServerIdentity: () => undefined,
-  });
+  const answer = await exchange(
+    clock,
+    address,
+    JOIN_PATH,
+    JSON.stringify({ ...request, formats: [request.formats.oldest, request.formats.newest] }),
+    {
+      ca,
+      // Any peer of the cluster will do, under whatever name or address the token knows it.
+      checkServerIdentity: () => undefined,
+    },
+  );
   const reply = parseJoinReply(answer.status, answer.body);
   if (
     certificateHash(reply.caCertPem) !== token.caHash ||

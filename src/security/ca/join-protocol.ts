@@ -8,6 +8,7 @@
  * The token's secret itself is sent, inside the verified TLS connection, because the cluster keeps only its hash: a proof
  * made with the hash could be made by anybody who may read the Secret.
  */
+import { parseRange, type VersionRange } from '../../base/version-range.js';
 import { JoinError, type JoinErrorCode } from './token.js';
 
 export const CA_PATH = '/skein/v1/ca';
@@ -23,6 +24,8 @@ export interface JoinRequest {
   /** IPs or names at which the new peer's API will be reached. */
   readonly addresses: readonly string[];
   readonly csrPem: string;
+  /** Which formats its build knows; absent from builds that do not say it. */
+  readonly formats?: VersionRange;
 }
 
 /** What a full peer knows of its cluster besides its own identity. */
@@ -66,7 +69,9 @@ export function parseJoinRequest(body: Uint8Array): JoinRequest {
   // RFC 1123 subdomain, as for the names of Node objects.
   if (nodeName.length > 253 || !/^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$/.test(nodeName))
     throw new JoinError('bad-request', `"${nodeName.slice(0, 253)}" is not a valid node name`);
+  const formats = parseRange(fields?.['formats']);
   return {
+    ...(formats ? { formats } : {}),
     tokenId: text('tokenId'),
     tokenSecret: text('tokenSecret'),
     nodeName,

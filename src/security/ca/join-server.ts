@@ -1,6 +1,7 @@
 /** The side of a join that is in the cluster already: mounted at `JOIN_PATH`. */
 import type { Clock } from '../../base/clock.js';
 import { errorText, type Logger } from '../../base/log.js';
+import type { VersionRange } from '../../base/version-range.js';
 import type { ClusterCa } from './authority.js';
 import {
   parseJoinRequest,
@@ -15,6 +16,9 @@ import { checkToken, JoinError, type JoinErrorCode, type TokenStore } from './to
 /** How long a membership record counts: as long as the CA, for removal is by denial, not by expiry. */
 const MEMBERSHIP_LIFE_MS = 10 * 365 * 24 * 3_600_000;
 
+/** Of builds that do not say what they know. */
+const FIRST_FORMATS: VersionRange = { oldest: 1, newest: 1 };
+
 export interface JoinServerDeps {
   readonly clock: Clock;
   readonly log: Logger;
@@ -26,6 +30,8 @@ export interface JoinServerDeps {
   readonly serviceIp: string;
   /** Peer ids of members (alive or not forgotten) that have this node name. */
   readonly holdersOf: (nodeName: string) => readonly { readonly peerId: string; readonly alive: boolean }[];
+  /** Why a build that knows these formats cannot work with the cluster; undefined when it can. */
+  readonly unfit: (formats: VersionRange) => string | undefined;
   /** Where peers are found, this one first. */
   readonly peers: () => readonly PeerAddress[];
 }
@@ -64,6 +70,8 @@ async function admit(deps: JoinServerDeps, request: JoinRequest): Promise<JoinRe
   checkToken(await deps.tokens.get(request.tokenId), request.tokenSecret, nowMs);
   const taken = deps.holdersOf(request.nodeName).find(({ peerId, alive }) => alive && peerId !== request.peerId);
   if (taken) throw new JoinError('name-in-use', `the node name "${request.nodeName}" is in use by another live peer`);
+  const unfit = deps.unfit(request.formats ?? FIRST_FORMATS);
+  if (unfit !== undefined) throw new JoinError('bad-request', unfit);
   const certPem = await sign(deps, request);
   return {
     ...deps.facts,
@@ -77,9 +85,9 @@ async function admit(deps: JoinServerDeps, request: JoinRequest): Promise<JoinRe
 }
 
 async function sign(deps: JoinServerDeps, request: JoinRequest): Promise<string> {
-  const { nodeName, addresses } = request;
+  const { nodeName, peerId, addresses } = request;
   try {
-    return await deps.ca.signServingRequest(request.csrPem, { nodeName, addresses, serviceIp: deps.serviceIp });
+    return await deps.ca.signServingRequest(request.csrPem, { nodeName, peerId, addresses, serviceIp: deps.serviceIp });
   } catch (error) {
     throw new JoinError('bad-request', 'the certificate request cannot be used', { cause: error });
   }

@@ -166,11 +166,18 @@ describe('skein status', () => {
       voters: ['p1', 'p2'],
       roles: { scheduler: { holder: 'p2', epoch: 7 }, api: { holder: 'p1', epoch: 6 } },
     },
+    level: 1,
     revision: 41,
     head: 42,
     peers: [
-      { id: 'p2', name: 'b', address: '10.0.0.2', apiPort: 6443, liveness: 'alive', sinceMs: 90_000, version: 'v1' },
-      { id: 'p1', name: 'a', address: '10.0.0.1', apiPort: 6443, liveness: 'alive', sinceMs: 3_600_000, version: 'v1' },
+      {
+        ...{ id: 'p2', name: 'b', address: '10.0.0.2', apiPort: 6443, liveness: 'alive', sinceMs: 90_000 },
+        ...{ version: 'v1', formats: { oldest: 1, newest: 2 } },
+      },
+      {
+        ...{ id: 'p1', name: 'a', address: '10.0.0.1', apiPort: 6443, liveness: 'alive', sinceMs: 3_600_000 },
+        ...{ version: 'v1', formats: { oldest: 1, newest: 1 } },
+      },
       { id: 'p3', name: 'c', liveness: 'dead', sinceMs: 5_000 },
     ],
     warnings: ['peer c is not in reach'],
@@ -182,14 +189,15 @@ describe('skein status', () => {
       `Cluster:      c1
 Asked peer:   b (following)
 Sequencer:    a
+Level:        1
 Revision:     41 (newest known: 42)
 Component:    2 of 3 peers: a, b
 Epoch:        3
 
-PEER   LIVENESS   SINCE   API             IN COMPONENT   VERSION     ID
-a      alive      60m     10.0.0.1:6443   yes            v1          p1
-b*     alive      90s     10.0.0.2:6443   yes            v1          p2
-c      dead       5s      <unknown>       no             <unknown>   p3
+PEER   LIVENESS   SINCE   API             IN COMPONENT   VERSION     FORMATS     ID
+a      alive      60m     10.0.0.1:6443   yes            v1          1           p1
+b*     alive      90s     10.0.0.2:6443   yes            v1          1–2         p2
+c      dead       5s      <unknown>       no             <unknown>   <unknown>   p3
 
 ROLE        HOLDER   EPOCH
 api         a        6

@@ -25,6 +25,7 @@ import {
 import { join } from '../../../../src/security/ca/join-client.js';
 import { CA_PATH, JOIN_PATH } from '../../../../src/security/ca/join-protocol.js';
 import { handleJoin, type JoinServerDeps } from '../../../../src/security/ca/join-server.js';
+import { peerIn } from '../../../../src/security/ca/peer-uri.js';
 import { certificateHash, isSignedBy, renewalDue } from '../../../../src/security/ca/pem.js';
 import {
   createToken,
@@ -40,7 +41,12 @@ import {
 const deps = { clock: systemClock, random: systemRandom };
 const network = { clusterCidr: '10.244.0.0/16', serviceCidr: '10.96.0.0/12', serviceIp: '10.96.0.1' };
 const founderKeys = { nodeName: 'alpha', peerId: 'peer-alpha', peerKey: new Uint8Array([1, 2, 3]) };
-const joiner = { nodeName: 'beta', peerId: 'peer-beta', addresses: ['127.0.0.1', 'beta.example'] };
+const joiner = {
+  nodeName: 'beta',
+  peerId: 'peer-beta',
+  addresses: ['127.0.0.1', 'beta.example'],
+  formats: { oldest: 1, newest: 1 },
+};
 
 function memoryTokens() {
   const records = new Map<string, TokenRecord>();
@@ -71,6 +77,7 @@ describe('joining a cluster', () => {
   let server: Server;
   let address: string;
   const tokens = memoryTokens();
+  let level = 1;
   let holders: { peerId: string; alive: boolean }[] = [];
 
   const token = (ttlMs = 60_000, addresses = [address]) =>
@@ -86,6 +93,7 @@ describe('joining a cluster', () => {
       facts: founder,
       clusterSecret: founder.clusterSecret,
       serviceIp: network.serviceIp,
+      unfit: ({ newest }) => (newest < level ? 'upgrade it' : undefined),
       holdersOf: (name) => (name === joiner.nodeName ? holders : []),
       peers: () => [{ id: founder.peerId, addresses: ['127.0.0.1:7443'] }],
     };
@@ -174,6 +182,24 @@ describe('joining a cluster', () => {
       rejectsWith('unreachable', /cannot reach a peer at 127.0.0.1:1/),
     );
     assert.ok(await join(systemClock, await token(60_000, ['127.0.0.1:1', address]), joiner));
+  });
+
+  it('refuses a build that cannot read what the cluster writes', async () => {
+    level = 2;
+    try {
+      await assert.rejects(join(systemClock, await token(), joiner), rejectsWith('bad-request', /^upgrade it$/));
+      assert.ok(await join(systemClock, await token(), { ...joiner, formats: { oldest: 1, newest: 2 } }));
+    } finally {
+      level = 1;
+    }
+  });
+
+  it('names the peer in its certificate', async () => {
+    const { subjectAltName } = new X509Certificate(
+      (await join(systemClock, await token(), { ...joiner, peerId: 'peerbeta' })).certPem,
+    );
+    assert.equal(peerIn(subjectAltName), 'peerbeta');
+    assert.equal(peerIn(undefined), undefined);
   });
 
   it('refuses a name that another live peer has, and gives the name of a dead one', async () => {
