@@ -50,18 +50,24 @@ async function commonRevision(apis: readonly Api[]): Promise<number> {
 }
 
 /** Resolves with the state's hash once all peers show it; rejects after the limit, saying what was missing. */
-export async function identical(apis: readonly Api[], paths: readonly string[], limitMs: number): Promise<string> {
+export async function identical(
+  apis: readonly Api[],
+  paths: readonly string[],
+  { limitMs, onMissing }: { readonly limitMs: number; readonly onMissing?: (why: string) => void },
+): Promise<string> {
   const untilMs = performance.now() + limitMs;
+  let last = '';
   for (;;) {
     let why: string;
     try {
       const revision = await commonRevision(apis);
       const states = await Promise.all(apis.map((api) => stateAt(api, paths, revision)));
       if (new Set(states).size === 1) return states[0] ?? '';
-      why = `at revision ${revision} the peers show different states`;
+      why = 'the peers show different states';
     } catch (error) {
       why = error instanceof Error ? error.message : String(error);
     }
+    if (why !== last) onMissing?.((last = why));
     if (performance.now() > untilMs) throw new Error(why);
     await sleep(POLL_MS);
   }

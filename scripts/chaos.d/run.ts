@@ -141,10 +141,12 @@ export class ChaosRun {
     await stage.end(fault);
     const healedMs = performance.now();
     const since = () => Math.round(performance.now() - healedMs);
+    const onMissing = (why: string) => options.log(`  after ${(since() / 1000).toFixed(1)} s: ${why}`);
     const [identicalMs, replicasMs] = await Promise.all([
-      this.inTime(identical(this.apis, this.paths, limits.identicalMs).then(since)),
+      this.inTime(identical(this.apis, this.paths, { limitMs: limits.identicalMs, onMissing }).then(since)),
       this.inTime(this.replicas.settled(limits.replicasMs).then(since)),
     ]);
+    this.logTroubles(fromMs);
     const judgement = await this.judge();
     const violations = [...judgement.lost, ...judgement.resurrected, ...judgement.majority];
     const seconds = (ms: number | undefined) => (ms === undefined ? 'never' : `${(ms / 1000).toFixed(1)} s`);
@@ -161,6 +163,17 @@ export class ChaosRun {
       replicasMs,
       judgement,
     };
+  }
+
+  /** What the clients did not get an answer to, in the words they got. */
+  private logTroubles(sinceMs: number): void {
+    const counts = new Map<string, { count: number; lastMs: number }>();
+    for (const { atMs, text } of this.writers.flatMap(({ troubles }) => troubles)) {
+      if (atMs >= sinceMs) counts.set(text, { count: (counts.get(text)?.count ?? 0) + 1, lastMs: atMs - sinceMs });
+    }
+    for (const [text, { count, lastMs }] of counts) {
+      this.options.log(`  ${count} x ${text} (last after ${(lastMs / 1000).toFixed(1)} s)`);
+    }
   }
 
   private async inTime(outcome: Promise<number>): Promise<number | undefined> {
@@ -201,7 +214,9 @@ export class ChaosRun {
     const { ledger, watchers, options, limits } = this;
     this.writing.abort();
     await Promise.all(this.writes);
-    if ((await this.inTime(identical(this.apis, this.paths, limits.identicalMs).then(() => 0))) === undefined) {
+    if (
+      (await this.inTime(identical(this.apis, this.paths, { limitMs: limits.identicalMs }).then(() => 0))) === undefined
+    ) {
       this.broken.push('the peers did not show one state in the end');
     }
     const judgement = ledger.expectation()(await this.shownState());
@@ -261,7 +276,7 @@ export class ChaosRun {
         events: total((one) => one.ledger.events),
         gaps: gaps.length,
         duplicates: duplicates.length,
-        resumed: total((one) => one.counts.resumed),
+        connections: total((one) => one.counts.connections),
         relisted: total((one) => one.counts.relisted),
       },
       replicas: { extraSeconds: replicas.extraSeconds, missingSeconds: replicas.missingSeconds },

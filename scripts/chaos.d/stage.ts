@@ -13,6 +13,8 @@ import type { Fault, FaultKind } from './plan.js';
 const DISK_MIB = 256;
 /** How soon an agent that ended is started again, in milliseconds. */
 const RESTART_MS = 1_000;
+/** How long all agents may take to become ready, in milliseconds. */
+const START_MS = 120_000;
 const FILLER = 'filler';
 const CLOCK_SHIFT = fileURLToPath(new URL('clock-shift.mjs', import.meta.url));
 
@@ -36,7 +38,7 @@ export class Stage {
       agent.env['NODE_OPTIONS'] = `--import=${CLOCK_SHIFT}`;
       agent.env['SKEIN_CHAOS_CLOCK'] = this.clockFile(agent);
     }
-    await this.cluster.startAgents();
+    await this.cluster.startAgents(START_MS);
   }
 
   async close(): Promise<void> {

@@ -43,7 +43,7 @@ export interface Verdict {
     readonly events: number;
     readonly gaps: number;
     readonly duplicates: number;
-    readonly resumed: number;
+    readonly connections: number;
     readonly relisted: number;
   };
   readonly replicas: { readonly extraSeconds: number; readonly missingSeconds: number };
@@ -108,7 +108,7 @@ export function verdictText(verdict: Verdict): string {
     ['Reads of own writes', `${reads}: ${verdict.staleReads} stale`],
     [
       'Watch events',
-      `${watch.events}: ${watch.gaps} gaps, ${watch.duplicates} duplicates; ${watch.resumed} resumed, ${watch.relisted} listed again`,
+      `${watch.events}: ${watch.gaps} gaps, ${watch.duplicates} duplicates; ${watch.connections} connections, ${watch.relisted} listed again`,
     ],
     [
       'Replicas',

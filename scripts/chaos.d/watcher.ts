@@ -1,6 +1,6 @@
 /** A client that lists and watches through one peer, resumes where its connection broke, and lists again when told 410. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Api, Json } from '../../test/e2e/harness/api.js';
+import { StatusError, type Api, type Json } from '../../test/e2e/harness/api.js';
 import { WatchLedger } from './watch-ledger.js';
 import { CONFIG_MAPS } from './writer.js';
 
@@ -11,7 +11,7 @@ const LIST_TIMEOUT_MS = 3_000;
 
 export class Watcher {
   readonly ledger: WatchLedger;
-  readonly counts = { resumed: 0, relisted: 0 };
+  readonly counts = { connections: 0, relisted: 0 };
   private stale = true;
 
   constructor(
@@ -32,12 +32,11 @@ export class Watcher {
           this.stale = false;
           if (!first) this.counts.relisted++;
           first = false;
-        } else {
-          this.counts.resumed++;
         }
         await this.follow(signal);
-      } catch {
-        // The peer is out of reach, or told 410: another round.
+      } catch (error) {
+        // The peer is out of reach, or the revision is gone: another round.
+        if (error instanceof StatusError && error.status === 410) this.stale = true;
       }
       await sleep(PAUSE_MS, undefined, { signal }).catch(() => undefined);
     }
@@ -46,12 +45,14 @@ export class Watcher {
   /** One connection's watch; ends when the connection does. */
   private async follow(signal: AbortSignal): Promise<void> {
     const path = `${CONFIG_MAPS}?watch=1&allowWatchBookmarks=true&resourceVersion=${this.ledger.revision}`;
+    let counted = false;
     await this.api.stream(path, { signal, silenceMs: SILENCE_MS }, (line) => {
       const { type, object } = JSON.parse(line) as { type: string; object: Json };
       if (type === 'ERROR') {
-        if (object.code === 410) this.stale = true;
-        throw new Error(`the watch was told ${object.code}`);
+        throw new StatusError(object.code, 'the watch was told');
       }
+      if (!counted) this.counts.connections++;
+      counted = true;
       this.ledger.event(type, object);
     });
   }

@@ -14,6 +14,7 @@ export const LEASE_PATH = `/apis/coordination.k8s.io/v1/namespaces/${NAMESPACE}/
 /** Operations a second of one client, when they are answered at once. */
 const PER_SECOND = 6;
 const TIMEOUT_MS = 5_000;
+const MAX_TROUBLES = 200;
 
 type Turn = (writer: Writer) => Promise<void>;
 
@@ -21,6 +22,8 @@ export class Writer {
   /** When writes were acknowledged; monotonic, ascending. */
   readonly acknowledgedAtMs: number[] = [];
   readonly counts = { operations: 0, acknowledged: 0, refused: 0, unknown: 0 };
+  /** Why outcomes are unknown, and when (monotonic); the last ones. */
+  readonly troubles: { readonly atMs: number; readonly text: string }[] = [];
   private number = 0;
   private readonly deletable: string[] = [];
 
@@ -56,12 +59,21 @@ export class Writer {
   private async outcomeOf(method: string, path: string, body?: unknown, type?: string): Promise<Outcome> {
     const options = { timeoutMs: TIMEOUT_MS, ...(type === undefined ? {} : { type }) };
     try {
-      const { status } = await this.api.send(method, path, body, options);
+      const { status, body: answer, text } = await this.api.send(method, path, body, options);
       if (status < 300) return 'acknowledged';
-      return status < 500 ? 'refused' : 'unknown';
+      if (status < 500) return 'refused';
+      this.trouble(`${status} ${answer?.message ?? text}`);
     } catch (error) {
-      return (error as NodeJS.ErrnoException).code === 'ECONNREFUSED' ? 'refused' : 'unknown';
+      const { code, message } = error as NodeJS.ErrnoException;
+      if (code === 'ECONNREFUSED') return 'refused';
+      this.trouble(code ?? message);
     }
+    return 'unknown';
+  }
+
+  private trouble(text: string): void {
+    this.troubles.push({ atMs: performance.now(), text: `${this.name}: ${text}` });
+    if (this.troubles.length > MAX_TROUBLES) this.troubles.shift();
   }
 
   private async read(path: string): Promise<Answer | undefined> {

@@ -57,6 +57,9 @@ export const agentConfigSchema = z.strictObject({
     .describe(
       'Scheduling priority of the agent, as nice(1) has it: heartbeats must be on time on a busy machine; needs root, runtime docker only',
     ),
+  chaos: flag
+    .default(false)
+    .describe('Let cluster administrators kill, pause or cut off this peer by skein chaos, to see the cluster go on'),
   ack: z
     .enum(['one', 'majority', 'all'])
     .default('majority')

@@ -13,6 +13,7 @@ import { judgeHello, membershipHello } from '../security/ca/founding.js';
 import type { AgentBase } from './base.js';
 import type { AgentConfig } from './config.js';
 import type { Gate } from './gate.js';
+import { Isolation } from './isolation.js';
 import type { Enrolment } from './identity.js';
 import type { PeerAttributes } from './liveness.js';
 
@@ -26,6 +27,8 @@ export interface Mesh extends Meeting {
   readonly transport: Libp2pTransport;
   /** In the order to start them: who listens comes before what speaks. */
   readonly services: readonly Service[];
+  /** Cuts this peer off from all others for a time. */
+  isolate(seconds: number): void;
 }
 
 export function createMesh(
@@ -36,6 +39,7 @@ export function createMesh(
   gate: Gate,
 ): Mesh {
   const { identity, peers } = enrolment;
+  const isolation = new Isolation(base);
   const transport = new Libp2pTransport(base, {
     privateKey: identity.peerKey,
     name: identity.nodeName,
@@ -53,7 +57,7 @@ export function createMesh(
         const reason = gate.refusal(verdict) ?? gate.denied(peer);
         return reason === undefined ? { ok: true, peer } : { ok: false, name, reason };
       },
-      denied: (peer) => gate.denied(peer),
+      denied: (peer) => isolation.reason ?? gate.denied(peer),
     },
   });
   for (const { id, addresses } of peers) {
@@ -67,7 +71,11 @@ export function createMesh(
     version: VERSION.gitVersion,
   };
   membership.setAttributes({ ...attributes });
-  return { transport, membership, services: [membership, new PeerExchange(base, transport), transport] };
+  const isolate = (seconds: number) => {
+    isolation.begin(seconds);
+    transport.enforceDenials();
+  };
+  return { transport, membership, services: [membership, new PeerExchange(base, transport), transport], isolate };
 }
 
 /** Known peers in a file, so that a machine that boots finds the others. */

@@ -2,7 +2,7 @@
 import { accessSync, constants, existsSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import type { Command } from 'commander';
-import { HttpClient } from '../client/http-client.js';
+import { HttpClient, type HttpClientOptions } from '../client/http-client.js';
 import type { CliContext } from './context.js';
 import { CliError } from './failure.js';
 import { credentialsOf, readKubeconfig } from './kubeconfig.js';
@@ -70,8 +70,12 @@ function isReadable(file: string): boolean {
   }
 }
 
-/** A client for the cluster that the flags mean. Warnings of the server go to the error output. */
-export async function connect(flags: ConnectionFlags, context: CliContext): Promise<Connected> {
+/** A client for the cluster that the flags mean. Warnings of the server go to the error output unless the overrides say otherwise. */
+export async function connect(
+  flags: ConnectionFlags,
+  context: CliContext,
+  overrides: Partial<HttpClientOptions> = {},
+): Promise<Connected> {
   const config = readKubeconfig(kubeconfigFiles(flags, context));
   const { namespace, ...credentials } = credentialsOf(config, flags.context);
   const server = flags.server ?? credentials.server;
@@ -81,6 +85,7 @@ export async function connect(flags: ConnectionFlags, context: CliContext): Prom
     server,
     userAgent: `skein/${await packageVersion()}`,
     onWarning: (text: string) => void context.stderr.write(`Warning: ${text}\n`),
+    ...overrides,
   };
   try {
     return { client: new HttpClient({ clock: context.clock }, options), namespace };

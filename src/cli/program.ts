@@ -44,6 +44,11 @@ const COMMANDS: readonly Entry[] = [
     load: () => import('./commands/history.js'),
   },
   { name: 'diff', summary: 'Show what changed of an object since then', load: () => import('./commands/diff.js') },
+  {
+    name: 'chaos',
+    summary: 'Strike peers, one at a time, and report how the cluster takes it',
+    load: () => import('./commands/chaos.js'),
+  },
   { name: 'logs', summary: 'Print the logs of a container', load: () => import('./commands/logs.js') },
   { name: 'delete', summary: 'Delete objects', load: () => import('./commands/delete.js') },
   { name: 'version', summary: 'Print the versions of client and server', load: () => import('./commands/version.js') },

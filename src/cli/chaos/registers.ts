@@ -68,7 +68,7 @@ export class Register {
 
 export interface RegisterExpectation {
   /** What is wrong with a value (undefined: absent) read after the expectation was made; undefined when nothing is. */
-  violation(shown: string | undefined): string | undefined;
+  readonly violation: (shown: string | undefined) => string | undefined;
 }
 
 export const registerValue = (session: string, number: number): string => `${session}:${number}`;

@@ -19,6 +19,16 @@ interface Kubeconfig {
   readonly users: readonly [{ readonly user: Readonly<Record<string, string>> }];
 }
 
+/** An answer that is not the one that was hoped for. */
+export class StatusError extends Error {
+  constructor(
+    readonly status: number,
+    what: string,
+  ) {
+    super(`${what}: ${status}`);
+  }
+}
+
 export class Api {
   private constructor(
     readonly peer: string,
@@ -68,7 +78,7 @@ export class Api {
 
   /**
    * Hands over an answer line by line as it comes. Resolves when it ends, also by the signal; rejects when the connection breaks,
-   * the status is not 200, nothing came for `silenceMs`, or `onLine` throws.
+   * the status is not 200 ({@link StatusError}), nothing came for `silenceMs`, or `onLine` throws.
    */
   stream(
     path: string,
@@ -79,7 +89,7 @@ export class Api {
       const { agent, peer, port } = this;
       let rest = '';
       const sent = request({ host: peer, port, path, agent, signal, timeout: silenceMs }, (response) => {
-        if (response.statusCode !== 200) sent.destroy(new Error(`GET ${path}: ${response.statusCode}`));
+        if (response.statusCode !== 200) sent.destroy(new StatusError(response.statusCode ?? 0, `GET ${path}`));
         response.setEncoding('utf8').on('data', (chunk: string) => {
           const lines = (rest + chunk).split('\n');
           rest = lines.pop() ?? '';
@@ -96,6 +106,29 @@ export class Api {
       sent.on('timeout', () => sent.destroy(new Error(`nothing came for ${silenceMs} ms`)));
       sent.on('error', (error) => (signal.aborted ? resolve() : reject(error)));
       sent.on('close', resolve);
+      sent.end();
+    });
+  }
+
+  /** The lines of an answer that does not end, each as it comes. Rejects when it ends, or `onLine` throws. */
+  lines(path: string, signal: AbortSignal, onLine: (line: string) => void): Promise<never> {
+    return new Promise((_resolve, reject) => {
+      const { agent, peer, port } = this;
+      const sent = request({ host: peer, port, path, agent, signal }, (response) => {
+        let rest = '';
+        response.setEncoding('utf8').on('data', (chunk: string) => {
+          const parts = (rest + chunk).split('\n');
+          rest = parts.pop() ?? '';
+          try {
+            for (const line of parts) if (line !== '') onLine(line);
+          } catch (error) {
+            sent.destroy(error as Error);
+          }
+        });
+        response.on('error', reject);
+        response.on('end', () => reject(new Error(`the answer ended with status ${response.statusCode}`)));
+      });
+      sent.on('error', reject);
       sent.end();
     });
   }

@@ -36,13 +36,13 @@ export class Cluster {
   }
 
   /** The first agent founds, the others join. Resolves when all nodes are ready. */
-  async startAgents(): Promise<void> {
+  async startAgents(timeoutMs = 30_000): Promise<void> {
     const [first, ...others] = this.agents as [Agent, ...Agent[]];
     await first.start();
-    await this.ready(1);
+    await this.ready(1, timeoutMs);
     const token = others.length > 0 ? await first.createToken() : '';
     await Promise.all(others.map((agent) => agent.start('--join', token)));
-    await this.allReady();
+    await this.allReady(timeoutMs);
   }
 
   async close(): Promise<void> {

@@ -35,6 +35,7 @@ Commands:
   describe        Show one or more objects in detail
   history         Show who changed which fields of an object
   diff            Show what changed of an object since then
+  chaos           Strike peers, one at a time, and report how the cluster takes it
   logs            Print the logs of a container
   delete          Delete objects
   version         Print the versions of client and server
