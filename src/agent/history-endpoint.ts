@@ -8,20 +8,11 @@ import type { KubeObject } from '../api/object.js';
 import type { KindRegistry } from '../api/schema/registry.js';
 import { rfc3339 } from '../base/clock.js';
 import { parseResourcePath, type ResourcePath } from '../control/apiserver/http/request-info.js';
-import { fieldChanges, type FieldChange, type FieldPath, type ObjectChange } from '../store/object-change.js';
+import { fieldChanges, pathText, type FieldChange, type ObjectChange } from '../store/object-change.js';
 import { HistoryGone, type Moment, type ObjectPast } from '../store/object-history.js';
 import type { ObjectKey } from '../store/object-store.js';
 
 export const HISTORY_PREFIX = '/skein/v1/history/';
-
-/** A field as people write it: `spec.containers[0].image`, `metadata.labels[app.kubernetes.io/name]`. */
-const pathText = (path: FieldPath): string =>
-  path
-    .map((part, i) => {
-      const isPlain = typeof part === 'string' && /^[\w-]+$/.test(part);
-      return isPlain ? `${i === 0 ? '' : '.'}${part}` : `[${part}]`;
-    })
-    .join('');
 
 /** What every write moves. */
 const BOOKKEEPING = new Set(['resourceVersion', 'managedFields', 'generation']);

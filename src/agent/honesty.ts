@@ -4,7 +4,9 @@
  */
 import { parseKey } from '../store/object-store.js';
 import type { ObjectReader, WriteExecutor, WriteReply } from '../store/object-store.js';
-import type { MergeReport } from '../store/replication/context.js';
+import type { KubeObject } from '../api/object.js';
+import type { Conflict, Side } from '../store/crdt/conflicts.js';
+import type { MergeReport } from '../store/replication/conflict-log.js';
 import type { Metrics } from '../base/metrics.js';
 import type { EventRecorder } from '../client/event-recorder.js';
 
@@ -31,7 +33,9 @@ export function warningExecutor(
   };
 }
 
-const SHOWN_CONFLICTS = 5;
+/** Fields that one Event names, and characters of a value that it shows. */
+const SHOWN_FIELDS = 5;
+const SHOWN_CHARS = 80;
 
 /** Turns merge reports into Events (reason `MergeConflict`) and the metric `skein_merge_conflicts_total`. */
 export function createMergeReporter(deps: {
@@ -39,21 +43,43 @@ export function createMergeReporter(deps: {
   readonly events: EventRecorder;
   readonly metrics: Metrics;
 }): (report: MergeReport) => void {
-  const total = deps.metrics.counter('skein_merge_conflicts_total', 'Fields that a merge overrode, by resource', [
+  const total = deps.metrics.counter('skein_merge_conflicts_total', 'Values that a merge overrode, by resource', [
     'resource',
   ]);
-  return ({ key, conflicts, deletedOver }) => {
+  return ({ key, parts, conflicts }) => {
     const parsed = parseKey(key);
-    total.inc({ resource: parsed.resource }, conflicts.length + (deletedOver ? 1 : 0));
-    const object = deps.reader.get(parsed);
+    total.inc({ resource: parsed.resource }, conflicts.length);
+    // Of what is gone, an Event tells too: it names what was there.
+    const values = conflicts.filter(({ path }) => path === '').flatMap(({ kept, dropped }) => [kept, ...dropped]);
+    const last = values.find(({ value }) => value !== undefined)?.value as KubeObject | undefined;
+    const object = deps.reader.get(parsed) ?? last;
     if (!object) return;
+    // Whoever may read Events may not therefore read Secrets.
+    const isSecret = parsed.group === '' && parsed.resource === 'secrets';
     const shown = conflicts
-      .slice(0, SHOWN_CONFLICTS)
-      .map(({ path, kept, dropped }) => `${path.join('.')}: kept ${kept}, dropped ${dropped.join(' and ')}`);
-    const more = conflicts.length > SHOWN_CONFLICTS ? ` (and ${conflicts.length - SHOWN_CONFLICTS} more)` : '';
-    const text = deletedOver
-      ? 'was deleted in one part of the cluster and changed in another'
-      : `both parts of the cluster changed ${shown.join('; ')}${more}`;
-    deps.events.event(object, 'Warning', 'MergeConflict', text);
+      .slice(0, SHOWN_FIELDS)
+      .map((conflict) => (isSecret && conflict.path !== '' ? conflict.path : conflictText(conflict, parts)));
+    const more = conflicts.length > SHOWN_FIELDS ? [`${conflicts.length - SHOWN_FIELDS} more`] : [];
+    const text = [...shown, ...more].join('; ');
+    deps.events.event(object, 'Warning', 'MergeConflict', `two parts of the cluster changed this: ${text}`);
   };
+}
+
+function conflictText({ path, kept, dropped }: Conflict, parts: MergeReport['parts']): string {
+  const part = (side: Side) => (side === 'both' ? 'before' : `in the part of ${parts[side].join(', ') || '?'}`);
+  const [first] = dropped;
+  if (path === '') {
+    if (kept.value === undefined) return `deleted ${part(kept.side)}, and changed ${part(first?.side ?? 'both')}`;
+    return first?.value === undefined
+      ? `deleted ${part(first?.side ?? 'both')}, and kept: it lives ${part(kept.side)}`
+      : `deleted and created anew ${part(kept.side)}, and changed ${part(first.side)}`;
+  }
+  const values = dropped.map(({ value, side }) => `${valueText(value)} (${part(side)})`);
+  return `${path}: kept ${valueText(kept.value)} (${part(kept.side)}), dropped ${values.join(' and ')}`;
+}
+
+function valueText(value: unknown): string {
+  if (value === undefined) return 'nothing';
+  const text = JSON.stringify(value);
+  return text.length <= SHOWN_CHARS ? text : `${text.slice(0, SHOWN_CHARS - 1)}…`;
 }

@@ -4,6 +4,7 @@ import { loadData } from '../api/schema/data.js';
 import type { KindRegistry } from '../api/schema/registry.js';
 import { GENERIC_LAYOUT, layoutOf, type Layout, type SchemaNode } from '../store/crdt/shape.js';
 import type { KindPolicies, KindPolicy } from '../store/kind-policy.js';
+import { CONFLICT_KIND } from '../store/replication/conflict-log.js';
 import { REGISTRY_OBJECT } from '../store/replication/peer-registry.js';
 import { REVOKED_PEERS } from '../store/replication/revoked-peer.js';
 import { WATERMARK_OBJECT } from '../store/replication/watermark.js';
@@ -22,16 +23,36 @@ const MACHINE_MADE = new Set([
   `${REGISTRY_OBJECT.group}/${REGISTRY_OBJECT.resource}`,
   `${REVOKED_PEERS.group}/${REVOKED_PEERS.resource}`,
   `${WATERMARK_OBJECT.group}/${WATERMARK_OBJECT.resource}`,
+  CONFLICT_KIND,
 ]);
 
 /** Nobody minds when a deleted one of these comes back for a while: no tombstones. */
-const FORGETTABLE = new Set(['/events', 'events.k8s.io/events']);
+const FORGETTABLE = new Set(['/events', 'events.k8s.io/events', CONFLICT_KIND]);
+
+/** See `KindPolicy.isDerived`. */
+const DERIVED = new Set([
+  ...FORGETTABLE,
+  '/endpoints',
+  'coordination.k8s.io/leases',
+  'discovery.k8s.io/endpointslices',
+  `${REGISTRY_OBJECT.group}/${REGISTRY_OBJECT.resource}`,
+  `${WATERMARK_OBJECT.group}/${WATERMARK_OBJECT.resource}`,
+]);
 
 /** Objects that live on a node: see `KindPolicy.homeOf`. */
-const HOMES: Readonly<Record<string, (value: KubeObject) => string | undefined>> = {
-  '/pods': ({ spec }) => (spec as { nodeName?: string } | undefined)?.nodeName,
-  '/nodes': ({ metadata }) => metadata.name,
+const HOMES: Readonly<Record<string, Pick<KindPolicy, 'homeOf' | 'withoutGuesses'>>> = {
+  '/pods': { homeOf: ({ spec }) => (spec as { nodeName?: string } | undefined)?.nodeName },
+  '/nodes': { homeOf: ({ metadata }) => metadata.name, withoutGuesses: withoutNodeTaints },
 };
+
+/** A node out of reach is tainted by whoever does not reach it. */
+function withoutNodeTaints(node: KubeObject): KubeObject {
+  const { spec } = node as { spec?: { readonly taints?: readonly { readonly key: string }[] } };
+  const taints = spec?.taints?.filter(({ key }) => !key.startsWith('node.kubernetes.io/'));
+  if (!spec || !taints) return node;
+  const { taints: _, ...rest } = spec;
+  return { ...node, spec: taints.length > 0 ? { ...rest, taints } : rest } as KubeObject;
+}
 
 const REGISTER: KindPolicy = { merge: 'register', layout: GENERIC_LAYOUT, tombstones: true };
 
@@ -51,12 +72,11 @@ export function createKindPolicies(registry: KindRegistry): KindPolicies {
 
 function makePolicy(registry: KindRegistry, group: string, resource: string): KindPolicy {
   const name = `${group}/${resource}`;
-  const home = HOMES[name];
-  const homeOf = home ? { homeOf: home } : {};
-  if (MACHINE_MADE.has(name)) return { ...REGISTER, ...homeOf, tombstones: !FORGETTABLE.has(name) };
+  const more = { ...HOMES[name], isDerived: DERIVED.has(name) };
+  if (MACHINE_MADE.has(name)) return { ...REGISTER, ...more, tombstones: !FORGETTABLE.has(name) };
   let layout: Layout | undefined;
   return {
-    ...homeOf,
+    ...more,
     merge: 'document',
     tombstones: true,
     get layout() {

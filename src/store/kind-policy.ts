@@ -30,6 +30,10 @@ export interface KindPolicy {
    * node knows; what another part did to it (marking it unreachable, evicting it) was a guess, and yields in a merge.
    */
   readonly homeOf?: (value: KubeObject) => string | undefined;
+  /** The value without what a part that has not got that node sets by itself: not worth a report when it yields. */
+  readonly withoutGuesses?: (value: KubeObject) => KubeObject;
+  /** Made anew by controllers from what they observe: what a merge overrides of it is counted, and told to nobody. */
+  readonly isDerived?: boolean;
 }
 
 export interface KindPolicies {

@@ -11,6 +11,14 @@ import { stampMs } from './stamp.js';
 
 export type FieldPath = readonly (string | number)[];
 
+/** A field as people write it: `spec.containers[0].image`, `metadata.labels[app.kubernetes.io/name]`. */
+export const pathText = (path: FieldPath): string => path.map((part, i) => stepText(part, i === 0)).join('');
+
+export function stepText(part: string | number, isFirst: boolean): string {
+  if (typeof part === 'number' || !/^[\w-]+$/.test(part)) return `[${part}]`;
+  return isFirst ? part : `.${part}`;
+}
+
 /** An absent value: there was, or is, no such field. */
 export interface FieldChange {
   readonly path: FieldPath;

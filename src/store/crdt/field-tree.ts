@@ -106,61 +106,95 @@ export function shownBy(maps: readonly Fields[]): ShapedMap {
 const entriesUnder = (maps: readonly Fields[], key: string): Entry[] =>
   latestFirst(maps.flatMap((map) => map.get(key) ?? []));
 
-/**
- * A field that both sides wrote: what stays and what was overridden, as JSON texts (`{…}` for a whole map, `nothing` where one
- * side removed a map in which the other wrote).
- */
-export interface FieldConflict {
-  readonly path: readonly string[];
-  readonly kept: string;
-  readonly dropped: readonly string[];
+/** Who had seen a value before a merge. */
+export type Side = 'ours' | 'theirs' | 'both';
+
+/** A field's value on a side; without `shaped` where that side removed it, which leaves no stamp. */
+export interface FieldValue {
+  readonly shaped?: Shaped;
+  readonly stamp?: Stamp;
+  readonly side: Side;
 }
 
-const textOf = (entry: Entry): string => (isBranch(entry) ? '{…}' : entry.text);
+/** A field that both sides wrote, or a map that one side removed and in which the other wrote. */
+export interface FieldConflict {
+  readonly path: readonly string[];
+  readonly kept: FieldValue;
+  readonly dropped: readonly FieldValue[];
+}
 
 /** What both sides wrote without having seen what the other wrote there. */
 export function conflictsOf(joined: Fields, ours: FieldTree, theirs: FieldTree): FieldConflict[] {
   const out: FieldConflict[] = [];
+  const sideOf = (stamp: Stamp): Side => {
+    if (!hasSeen(ours.context, stamp)) return 'theirs';
+    return hasSeen(theirs.context, stamp) ? 'both' : 'ours';
+  };
+  const valueOf = (entry: Entry, others: readonly Entry[] = []): FieldValue => ({
+    shaped: isBranch(entry) ? shownBy(mapsOf([entry, ...others])) : entry.text,
+    stamp: entry.stamp,
+    side: sideOf(entry.stamp),
+  });
   const look = (maps: readonly Fields[], path: readonly string[]) => {
     for (const key of keysOf(maps)) {
       const entries = entriesUnder(maps, key);
       const [latest, ...others] = entries as [Entry, ...Entry[]];
       const here = [...path, key];
-      const kept = textOf(latest);
-      const dropped = others.map(textOf).filter((text) => text !== kept);
+      const isShown = (entry: Entry) =>
+        isBranch(latest) ? isBranch(entry) : !isBranch(entry) && entry.text === latest.text;
+      const dropped = others.filter((entry) => !isShown(entry));
       const isNew =
         entries.some(({ stamp }) => !hasSeen(theirs.context, stamp)) &&
         entries.some(({ stamp }) => !hasSeen(ours.context, stamp));
-      if (isNew && dropped.length > 0) out.push({ path: here, kept, dropped });
+      if (isNew && dropped.length > 0) {
+        out.push({ path: here, kept: valueOf(latest, others), dropped: dropped.map((entry) => valueOf(entry)) });
+      }
       if (isBranch(latest)) look(mapsOf(entries), here);
     }
   };
   look([joined], []);
   const sides = [
-    ...removedOver(ours.fields, joined, theirs.context),
-    ...removedOver(theirs.fields, joined, ours.context),
+    ...removedOver(ours.fields, joined, theirs.context, 'ours'),
+    ...removedOver(theirs.fields, joined, ours.context, 'theirs'),
   ];
   const keyOf = ({ path }: FieldConflict) => path.join('\u0001');
   return [...out, ...sides.toSorted((a, b) => (keyOf(a) < keyOf(b) ? -1 : 1))];
 }
 
 /** The maps of one side that the other removed without having seen all that was written in them. */
-function removedOver(side: Fields, joined: Fields, context: Context, path: readonly string[] = []): FieldConflict[] {
-  return [...side].flatMap(([key, entries]) => {
+function removedOver(
+  fields: Fields,
+  joined: Fields,
+  context: Context,
+  side: Side,
+  path: readonly string[] = [],
+): FieldConflict[] {
+  return [...fields].flatMap(([key, entries]) => {
     const left = joined.get(key) ?? [];
     const here = [...path, key];
-    return entries.filter(isBranch).flatMap(({ stamp, fields }) => {
+    return entries.filter(isBranch).flatMap(({ stamp, fields: inner }) => {
       const twin = left.find((entry) => entry.stamp === stamp);
-      if (twin) return isBranch(twin) ? removedOver(fields, twin.fields, context, here) : [];
-      if (!hasUnseen(fields, context)) return [];
-      return [{ path: here, kept: left[0] ? textOf(left[0]) : 'nothing', dropped: ['{…}'] }];
+      if (twin) return isBranch(twin) ? removedOver(inner, twin.fields, context, side, here) : [];
+      const newest = newestUnseen(inner, context);
+      if (newest === NO_STAMP) return [];
+      const [stands] = left;
+      const shaped = stands && (isBranch(stands) ? shownBy([stands.fields]) : stands.text);
+      const kept = stands ? { shaped: shaped as Shaped, stamp: stands.stamp } : {};
+      const remover: Side = side === 'ours' ? 'theirs' : 'ours';
+      return [
+        { path: here, kept: { ...kept, side: remover }, dropped: [{ shaped: shownBy([inner]), stamp: newest, side }] },
+      ];
     });
   });
 }
 
-const hasUnseen = (fields: Fields, context: Context): boolean =>
+const newestUnseen = (fields: Fields, context: Context): Stamp =>
   [...fields.values()]
     .flat()
-    .some((entry) => !hasSeen(context, entry.stamp) || (isBranch(entry) && hasUnseen(entry.fields, context)));
+    .flatMap((entry) => [
+      hasSeen(context, entry.stamp) ? NO_STAMP : entry.stamp,
+      isBranch(entry) ? newestUnseen(entry.fields, context) : NO_STAMP,
+    ])
+    .reduce(laterStamp, NO_STAMP);
 
 const mapsOf = (entries: readonly Entry[]): Fields[] => entries.filter(isBranch).map(({ fields }) => fields);

@@ -15,45 +15,61 @@
 import type { KubeObject, ObjectMeta } from '../../api/object.js';
 import type { KindPolicy } from '../kind-policy.js';
 import { deepEqual, desiredOf, settled, type ObjectRecord } from '../record.js';
-import { laterStamp, type Stamp } from '../stamp.js';
-import { AUTOMERGE, type FieldConflict } from './document.js';
+import { laterStamp, NO_STAMP, type Stamp } from '../stamp.js';
+import { conflictOfField, conflictOfObjects, conflictsOfParts, type Conflict, type Sides } from './conflicts.js';
+import { AUTOMERGE } from './document.js';
 import { mergedOwners } from './managed-fields.js';
 import { fromShape } from './shape.js';
 
 export interface MergeResult {
   /** `ours` itself when nothing changes. Otherwise without final revision: the sequencer sets it. */
   readonly record: ObjectRecord;
-  readonly conflicts: readonly FieldConflict[];
-  /** True when a live object lost against a deletion although it was changed after the split. */
-  readonly deletedOver: boolean;
+  /** What of either side does not stand, although it was written during the split. */
+  readonly conflicts: readonly Conflict[];
 }
 
-const keep = (record: ObjectRecord): MergeResult => ({ record, conflicts: [], deletedOver: false });
+const keep = (record: ObjectRecord): MergeResult => ({ record, conflicts: [] });
 
-/** `version` becomes the version of a record that is neither `ours` nor `theirs`; `splitAt` is not needed: stamps tell. */
+/**
+ * `version` becomes the version of a record that is neither `ours` nor `theirs`. `since`: until when the two had been one, as far
+ * as anybody knows; it decides nothing but whether a part that is one value was written by both, and so is worth a report.
+ */
 export function mergeRecords(
   ours: ObjectRecord | undefined,
   theirs: ObjectRecord,
   policy: KindPolicy,
   version: Stamp,
+  since: Stamp = NO_STAMP,
 ): MergeResult {
   if (!ours) return keep(theirs);
   if (ours.version === theirs.version) return keep(ours);
   if (!ours.value && !theirs.value) return keep(laterOf(ours, theirs));
-  if (!ours.value || !theirs.value) return mergeWithTombstone(ours, theirs, version);
+  const sides = { ours, theirs, since };
+  if (!ours.value || !theirs.value) return mergeWithTombstone(sides, version);
   if (ours.birth !== theirs.birth) {
-    if (ours.birth <= theirs.buried) return keep(theirs);
-    if (theirs.birth <= ours.buried) return keep(ours);
+    if (ours.birth <= theirs.buried) return replaced(sides, 'theirs');
+    if (theirs.birth <= ours.buried) return replaced(sides, 'ours');
   }
-  return mergeLive(ours, theirs, policy, version);
+  return mergeLive(sides, policy, version);
+}
+
+/** The other side deleted this one's object and has a newer of the name. */
+function replaced(sides: Sides, kept: 'ours' | 'theirs'): MergeResult {
+  const gone = kept === 'ours' ? sides.theirs : sides.ours;
+  const isNews = sides.since !== NO_STAMP && gone.version > sides.since;
+  return { record: sides[kept], conflicts: isNews ? [conflictOfObjects(sides, kept)] : [] };
 }
 
 const laterOf = (a: ObjectRecord, b: ObjectRecord) => (a.version >= b.version ? a : b);
 
-function mergeWithTombstone(ours: ObjectRecord, theirs: ObjectRecord, version: Stamp): MergeResult {
+function mergeWithTombstone(sides: Sides, version: Stamp): MergeResult {
+  const { ours, theirs } = sides;
   const live = ours.value ? ours : theirs;
   const dead = ours.value ? theirs : ours;
-  if (live.birth <= dead.buried) return { ...keep(dead), deletedOver: knowsMore(live, dead) };
+  if (live.birth <= dead.buried) {
+    const conflicts = knowsMore(live, dead) ? [conflictOfObjects(sides, dead === ours ? 'ours' : 'theirs')] : [];
+    return { record: dead, conflicts };
+  }
   // Another version, since it knows of more deletions.
   return keep(live.buried >= dead.buried ? live : { ...live, version, buried: dead.buried });
 }
@@ -62,7 +78,8 @@ function mergeWithTombstone(ours: ObjectRecord, theirs: ObjectRecord, version: S
 const knowsMore = ({ parts: live }: ObjectRecord, { parts: deleted }: ObjectRecord) =>
   live.metadata > deleted.metadata || live.spec > deleted.spec || live.status > deleted.status;
 
-function mergeLive(ours: ObjectRecord, theirs: ObjectRecord, policy: KindPolicy, version: Stamp): MergeResult {
+function mergeLive(sides: Sides, policy: KindPolicy, version: Stamp): MergeResult {
+  const { ours, theirs } = sides;
   const mine = ours.value as KubeObject;
   const other = theirs.value as KubeObject;
   const elder = ours.birth <= theirs.birth ? mine : other;
@@ -90,7 +107,8 @@ function mergeLive(ours: ObjectRecord, theirs: ObjectRecord, policy: KindPolicy,
       status,
       identityOf(elder),
     );
-    return finish([ours, theirs], { ...common, value, document: undefined, pending: [] }, []);
+    const conflicts = conflictsOfParts(sides, ['metadata', 'spec', 'status']);
+    return { record: preferred([ours, theirs], { ...common, value, document: undefined, pending: [] }), conflicts };
   }
   const settledOurs = settled(ours, policy);
   const settledTheirs = settled(theirs, policy);
@@ -115,18 +133,18 @@ function mergeLive(ours: ObjectRecord, theirs: ObjectRecord, policy: KindPolicy,
     identityOf(elder),
   );
   const whole = [...(merged.oursIsWhole ? [ours] : []), ...(merged.theirsIsWhole ? [theirs] : [])];
-  return finish(whole, { ...common, value, document: merged.bytes, pending: [] }, merged.conflicts);
+  const conflicts = [
+    ...merged.conflicts.map((conflict) => conflictOfField(conflict, policy.layout, sides)),
+    ...conflictsOfParts(sides, ['status']),
+  ];
+  return { record: preferred(whole, { ...common, value, document: merged.bytes, pending: [] }), conflicts };
 }
 
 /**
  * Prefers one of the records as it is when it holds the whole result, so that no needless write happens. `sides` are those
  * whose documents hold all of the other's.
  */
-function finish(
-  sides: readonly ObjectRecord[],
-  record: ObjectRecord,
-  conflicts: readonly FieldConflict[],
-): MergeResult {
+function preferred(sides: readonly ObjectRecord[], record: ObjectRecord): ObjectRecord {
   for (const side of sides) {
     const contains =
       side.birth === record.birth &&
@@ -134,11 +152,9 @@ function finish(
       side.parts.metadata >= record.parts.metadata &&
       side.parts.spec >= record.parts.spec &&
       side.parts.status >= record.parts.status;
-    if (contains && sameButRevision(side.value as KubeObject, record.value as KubeObject)) {
-      return { record: side, conflicts, deletedOver: false };
-    }
+    if (contains && sameButRevision(side.value as KubeObject, record.value as KubeObject)) return side;
   }
-  return { record, conflicts, deletedOver: false };
+  return record;
 }
 
 function sameButRevision(a: KubeObject, b: KubeObject): boolean {

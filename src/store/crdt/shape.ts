@@ -77,7 +77,7 @@ export const ORDER = '\u0000order';
 /** The engine hands maps out as plain objects, where this key would vanish. */
 const PROTO = '\u0000proto';
 const escaped = (key: string) => (key === '__proto__' ? PROTO : key);
-const unescaped = (key: string) => (key === PROTO ? '__proto__' : key);
+export const unescaped = (key: string) => (key === PROTO ? '__proto__' : key);
 
 const isObject = (value: unknown): value is Record<string, unknown> =>
   typeof value === 'object' && value !== null && !Array.isArray(value);

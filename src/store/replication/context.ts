@@ -4,10 +4,10 @@ import type { Logger } from '../../base/log.js';
 import type { Metrics } from '../../base/metrics.js';
 import type { Random } from '../../base/random.js';
 import type { VersionRange } from '../../base/version-range.js';
-import type { FieldConflict } from '../crdt/document.js';
 import type { KindPolicies } from '../kind-policy.js';
 import type { WriteExecutor } from '../object-store.js';
 import type { StampClock } from '../stamp.js';
+import { CONFLICT_LIMITS, type ConflictLimits, type MergeReport } from './conflict-log.js';
 import type { Message } from './messages.js';
 import type { ReplicaState } from './replica-state.js';
 import type { ReplicaStorage } from './storage.js';
@@ -61,6 +61,8 @@ export interface ReplicaOptions {
   readonly syncIdleMs: number;
   /** Requests waiting for an answer at once; more are refused. */
   readonly pendingRequests: number;
+  /** What merges overrode: so much of it is kept to be shown. */
+  readonly conflicts: ConflictLimits;
 }
 
 export const DEFAULT_REPLICA_OPTIONS: ReplicaOptions = {
@@ -80,14 +82,8 @@ export const DEFAULT_REPLICA_OPTIONS: ReplicaOptions = {
   syncChunkBytes: 1 << 20,
   syncIdleMs: 2_000,
   pendingRequests: 10_000,
+  conflicts: CONFLICT_LIMITS,
 };
-
-/** What a merge overrode on one object. */
-export interface MergeReport {
-  readonly key: string;
-  readonly conflicts: readonly FieldConflict[];
-  readonly deletedOver: boolean;
-}
 
 export interface ReplicaContext {
   readonly self: string;
@@ -105,5 +101,6 @@ export interface ReplicaContext {
   alive(): readonly string[];
   nameOf(peer: string): string | undefined;
   formatsOf(peer: string): VersionRange | undefined;
+  /** What a merge overrode, once. */
   onMerge(report: MergeReport): void;
 }

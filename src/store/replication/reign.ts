@@ -26,6 +26,7 @@ import { keyString, type Revision, type WriteReply } from '../object-store.js';
 import { encodeRecord, type ObjectRecord } from '../record.js';
 import { Overlay, Transaction } from '../transaction.js';
 import { Batch, loggedReply } from './batch.js';
+import { CONFLICT_KIND, isTold, noteConflicts, type MergeReport } from './conflict-log.js';
 import type { ReplicaContext } from './context.js';
 import { Feeds, type FeedEvents } from './feeds.js';
 import {
@@ -221,13 +222,22 @@ export class Reign {
     return this.overlay.has(key);
   }
 
-  /** Puts the results of a merge into the log. Resolves when they, and all before them, are acknowledged. */
-  async merge(records: readonly ObjectRecord[], replies: readonly LoggedReply[]): Promise<void> {
+  /**
+   * Puts the results of a merge into the log, with what it overrode. Resolves when they, and all before them, are
+   * acknowledged.
+   */
+  async merge(
+    records: readonly ObjectRecord[],
+    replies: readonly LoggedReply[],
+    reports: readonly MergeReport[] = [],
+  ): Promise<void> {
     const { state } = this.context;
     for (const record of records) {
       const revision = this.enqueue({ op: 'merge', key: record.key, record: encodeRecord(record, state.level) });
       this.overlay.set(record.key, record.value, revision);
     }
+    // Those that the newcomer kept count too.
+    if (reports.length > 0 || records.some(({ key }) => key.startsWith(CONFLICT_KIND))) this.note(reports);
     // Nothing to write, but the newcomer has seen higher revisions than were given out here.
     if (this.newest < this.nextRevision - 1) this.enqueue({ op: 'reign' });
     const { newest } = this;
@@ -236,6 +246,21 @@ export class Reign {
     state.rememberReplies(unknown.map((reply) => ({ ...reply, revision: newest })));
     this.flush();
     await this.acknowledged(newest);
+  }
+
+  private note(reports: readonly MergeReport[]): void {
+    const { clock, metrics, options, onMerge } = this.context;
+    const transaction = new Transaction(this.overlay, this.nextRevision, clock.nowMs());
+    const news = noteConflicts(transaction, reports, options.conflicts);
+    this.enqueueWrites(transaction);
+    const observations = metrics.counter(
+      'skein_merge_overridden_observations_total',
+      'Statuses and derived objects of which a merge kept the later version, for each peer that came over',
+    );
+    for (const report of reports) {
+      observations.inc({}, report.conflicts.filter((conflict) => !isTold(report, conflict)).length);
+    }
+    for (const report of news) onMerge(report);
   }
 
   /** A peer promised to follow this epoch. */

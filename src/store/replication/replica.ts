@@ -20,7 +20,8 @@ import type { ObjectKey, ObjectStore, Revision, StoreWatcher, WriteExecutor, Wri
 import { keyString, StoreUnavailable } from '../object-store.js';
 import { StampClock } from '../stamp.js';
 import { Allegiance, type ReplicaMode } from './allegiance.js';
-import type { MergeReport, PeerNetwork, ReplicaContext, ReplicaOptions } from './context.js';
+import { conflictsIn, type MergeConflict, type MergeReport } from './conflict-log.js';
+import type { PeerNetwork, ReplicaContext, ReplicaOptions } from './context.js';
 import { Election } from './election.js';
 import { Following } from './following.js';
 import { Leading } from './leading.js';
@@ -235,6 +236,11 @@ export class Replica implements Service, ObjectStore {
       reach: history.reachOf(record, name),
       at: (moment) => history.stateAt(record, name, moment),
     };
+  }
+
+  /** What merges overrode, the oldest first, as far as it is kept. */
+  get conflicts(): readonly MergeConflict[] {
+    return conflictsIn(this);
   }
 
   list(group: string, resource: string, namespace?: string): readonly KubeObject[] {

@@ -15,6 +15,7 @@
  * One session a peer; a lost message or a new reign starts a new session. Merging twice changes nothing.
  */
 import { errorText } from '../../base/log.js';
+import { conflictsAtHome } from '../crdt/conflicts.js';
 import { mergeRecords } from '../crdt/merge.js';
 import type { LoggedReply, Position } from '../log-entry.js';
 import { keyString, parseKey } from '../object-store.js';
@@ -22,6 +23,7 @@ import type { KindPolicy } from '../kind-policy.js';
 import { encodeChanges } from '../object-history.js';
 import { afterDelete, decodeRecord, encodeRecord, type ObjectRecord } from '../record.js';
 import { NO_STAMP, type Stamp } from '../stamp.js';
+import type { MergeReport } from './conflict-log.js';
 import type { ReplicaContext } from './context.js';
 import { differingBuckets, digestBuckets, statesIn } from './digest.js';
 import type { SyncMessage } from './messages.js';
@@ -181,7 +183,8 @@ export class SyncServer {
         for (const record of rest.slice(from, from + MERGE_SLICE)) {
           (this.reign.isPending(record.key) ? busy : ready).push(record);
         }
-        await this.reign.merge(this.mergeOffered(ready, session), []);
+        const { changed, reports } = this.mergeOffered(ready, session);
+        await this.reign.merge(changed, [], reports);
         if (this.sessions.get(peer) !== session) return false;
       }
       rest = busy;
@@ -208,9 +211,14 @@ export class SyncServer {
   }
 
   /** What changes here by the peer's records. */
-  private mergeOffered(offered: readonly ObjectRecord[], session: Session): ObjectRecord[] {
+  private mergeOffered(
+    offered: readonly ObjectRecord[],
+    session: Session,
+  ): { readonly changed: readonly ObjectRecord[]; readonly reports: readonly MergeReport[] } {
     const { state, policies, stamps } = this.context;
     const changed: ObjectRecord[] = [];
+    const reports: MergeReport[] = [];
+    const parts = { ours: [...session.ourHomes], theirs: [...session.theirHomes] };
     const lines = this.linesOf(session);
     for (const theirs of offered) {
       stamps.observe(theirs.version);
@@ -228,14 +236,17 @@ export class SyncServer {
       }
       const merged =
         ours && this.livesHere(ours, policy, session)
-          ? { record: ours, conflicts: [], deletedOver: !theirs.value && theirs.version > ours.version }
-          : mergeRecords(ours, theirs, policy, stamps.next());
+          ? {
+              record: ours,
+              conflicts: conflictsAtHome({ ours, theirs, since: session.common }, policy.withoutGuesses),
+            }
+          : mergeRecords(ours, theirs, policy, stamps.next(), session.common);
       if (merged.record !== ours) changed.push(merged.record);
-      if (merged.conflicts.length > 0 || merged.deletedOver) {
-        this.context.onMerge({ key: theirs.key, conflicts: merged.conflicts, deletedOver: merged.deletedOver });
-      }
+      const { conflicts } = merged;
+      if (conflicts.length > 0)
+        reports.push({ key: theirs.key, parts, conflicts, isDerived: policy.isDerived ?? false });
     }
-    return changed;
+    return { changed, reports };
   }
 
   /** Tombstones of what was deleted in the peer's part longer ago than that part remembers, and was not written here since. */

@@ -87,6 +87,12 @@ function merge(a: Line, b: Line): MergeResult & { value: Loose | undefined } {
   return { ...left, value: left.record.value as Loose | undefined };
 }
 
+const texts = ({ conflicts }: Pick<MergeResult, 'conflicts'>) =>
+  conflicts.map(({ path, kept, dropped }) => {
+    const [one, ...others] = [kept, ...dropped].map(({ value }) => JSON.stringify(value));
+    return `${path}: ${one} over ${others.join(' and ')}`;
+  });
+
 /** Without what the sequencer sets, and without the order in which keys happen to be written. */
 function bare(record: ObjectRecord) {
   const { birth, buried, value } = record;
@@ -128,7 +134,9 @@ for (const policy of [DOCUMENT, REGISTER]) {
       a.change(9, (object) => (object.data = { a: '2' }));
       const result = merge(a, b);
       assert.equal(result.value, undefined);
-      assert.equal(result.deletedOver, true);
+      const [conflict] = result.conflicts;
+      assert.deepEqual([conflict?.path, conflict?.kept], ['', { atMs: 5, side: 'theirs' }]);
+      assert.deepEqual(conflict?.dropped, [{ value: a.record?.value, atMs: 9, side: 'ours' }]);
     });
 
     it('lets an object that was created again live on', () => {
@@ -308,7 +316,7 @@ describe('merging shared kinds field by field', () => {
     for (let i = 0; i < 20; i++) a.change(5 + i, (object) => ((object.data ??= {})['a'] = `early ${i}`));
     const result = merge(a, b);
     assert.equal(result.value?.data?.['a'], 'late');
-    assert.deepEqual(result.conflicts, [{ path: ['data', 'a'], kept: '"late"', dropped: ['"early 19"'] }]);
+    assert.deepEqual(texts(result), ['data.a: "late" over "early 19"']);
   });
 
   it('reports what a merge overrode inside a map that both sides made', () => {
@@ -316,7 +324,7 @@ describe('merging shared kinds field by field', () => {
     const b = a.fork('b').change(6, (object) => (object.metadata.annotations = { note: 'b' }));
     a.change(5, (object) => (object.metadata.annotations = { note: 'a' }));
     const { conflicts } = merge(a, b);
-    assert.deepEqual(conflicts, [{ path: ['metadata', 'annotations', 'note'], kept: '"b"', dropped: ['"a"'] }]);
+    assert.deepEqual(texts({ conflicts }), ['metadata.annotations.note: "b" over "a"']);
   });
 
   it('merges again after a merge', () => {

@@ -9,6 +9,7 @@ import {
   squashDocument,
   treeOf,
   type DocumentLimits,
+  type MergedDocument,
 } from '../../../src/store/crdt/document.js';
 import { contextOf, includes, joinTrees, MAX_WRITERS } from '../../../src/store/crdt/field-tree.js';
 import type { Shaped } from '../../../src/store/crdt/shape.js';
@@ -63,6 +64,16 @@ class Line {
 const treeless = (bytes: Uint8Array) => {
   const { fields, context } = treeOf(bytes);
   return { fields, context };
+};
+
+/** Conflicts in words; a leaf is its JSON text, and so a number here. */
+const texts = ({ conflicts }: Pick<MergedDocument, 'conflicts'>) => {
+  const text = (shaped: Shaped | undefined) =>
+    typeof shaped === 'string' ? shaped : shaped ? JSON.stringify(shaped) : 'nothing';
+  return conflicts.map(
+    ({ path, kept, dropped }) =>
+      `${path.join('.')}: ${text(kept.shaped)} over ${dropped.map(({ shaped }) => text(shaped)).join(' and ')}`,
+  );
 };
 
 const EMPTY: Map = { metadata: { labels: {} }, spec: {}, data: {} };
@@ -218,9 +229,9 @@ describe('squashed documents', function () {
       appendWrites(start, [{ stamp: at(ms, writer), shaped: { ...EMPTY, data: { k: value } } }], limit);
     const [one, two, three] = [write(5, 'a', '5', ALWAYS), write(7, 'b', '7', ALWAYS), write(6, 'c', '6', NEVER)];
     const first = mergeDocuments(one, two);
-    assert.deepEqual(first.conflicts, [{ path: ['data', 'k'], kept: '7', dropped: ['5'] }]);
+    assert.deepEqual(texts(first), ['data.k: 7 over 5']);
     const second = mergeDocuments(first.bytes, three);
-    assert.deepEqual(second.conflicts, [{ path: ['data', 'k'], kept: '7', dropped: ['6', '5'] }]);
+    assert.deepEqual(texts(second), ['data.k: 7 over 6 and 5']);
     assert.deepEqual(mergeDocuments(second.bytes, two).conflicts, []);
     const written = appendWrites(second.bytes, [{ stamp: at(9, 'a'), shaped: { ...EMPTY } }]);
     assert.deepEqual(mergeDocuments(one, written).shaped, { metadata: {} });
@@ -234,7 +245,7 @@ describe('squashed documents', function () {
     const removed = appendWrites(start, [{ stamp: at(5, 'b'), shaped: without }], NEVER);
     for (const merged of [mergeDocuments(edited, removed), mergeDocuments(removed, edited)]) {
       assert.deepEqual(merged.shaped, { metadata: {}, spec: without.spec });
-      assert.deepEqual(merged.conflicts, [{ path: ['spec', 'c', 'a'], kept: 'nothing', dropped: ['{…}'] }]);
+      assert.deepEqual(texts(merged), ['spec.c.a: nothing over {"image":"2"}']);
     }
   });
 
@@ -342,7 +353,7 @@ describe('documents of before', () => {
   it('merge with each other and with newer ones', () => {
     const both = mergeDocuments(one, two);
     assert.deepEqual(both.shaped, { metadata: {}, spec: { env: { a: '1', b: '1' } }, data: { k: '6' } });
-    assert.deepEqual(both.conflicts, [{ path: ['data', 'k'], kept: '6', dropped: ['5'] }]);
+    assert.deepEqual(texts(both), ['data.k: 6 over 5']);
     assert.equal(hash(mergeDocuments(two, one).bytes), hash(both.bytes));
     const next = appendWrites(start, [{ stamp: at(12, 'c'), shaped: { ...EMPTY, data: { k: '12', gone: '1' } } }]);
     const late = mergeDocuments(next, one);
