@@ -28,6 +28,7 @@ import { defaultAddress } from './machine.js';
 import { createMesh } from './mesh.js';
 import { createNode } from './node.js';
 import { createStore } from './store.js';
+import { StoreConditions } from './store-damage.js';
 
 /**
  * Runs an agent until the signal aborts, then stops it cleanly; containers keep running. Throws with one clear line when
@@ -130,6 +131,7 @@ async function assemble(
   };
   const gatekeeper = new Gatekeeper(base, gate, mesh, replica, () => onFailure(new Error(removedText(config.dataDir))));
   const control = createControlPlane(base, enrolment, mesh, store, api, registry, onFailure);
-  const services = [...mesh.services, replica, gatekeeper, kubeconfig, api.followers, server, ...control, node];
+  const damage = new StoreConditions({ ...base, client: api.client, replica }, config.dataDir, identity.nodeName);
+  const services = [...mesh.services, replica, gatekeeper, kubeconfig, api.followers, server, ...control, damage, node];
   return new ServiceGroup('agent', services, base.log);
 }

@@ -8,6 +8,7 @@ import { ServiceGroup, type Service } from '../base/lifecycle.js';
 import { ApiError, type Status } from '../api/errors.js';
 import type { KindRegistry } from '../api/schema/registry.js';
 import { InProcessClient } from '../control/apiserver/client.js';
+import { VERSION } from '../control/apiserver/http/path-handler.js';
 import { ApiServer, type PathExtension } from '../control/apiserver/http/server.js';
 import { createApiPipeline, type ApiPipeline } from '../control/apiserver/pipeline.js';
 import { NodeProxy } from '../control/apiserver/proxy/node-proxy.js';
@@ -36,6 +37,7 @@ import type { Mesh } from './mesh.js';
 import type { Store } from './store.js';
 import { createSkeinEndpoints } from './skein-endpoints.js';
 import { describeStatus } from './status.js';
+import { storeWarnings } from './store-damage.js';
 import { createTokenStore } from './tokens.js';
 
 /** Sockets to one kubelet at most; each open log or exec takes one. */
@@ -149,7 +151,7 @@ function createExtension(
   };
   return createSkeinEndpoints({
     caPem: identity.caCertPem,
-    status: () => describeStatus(clusterId, replica, mesh, clock.monotonicMs()),
+    status: () => describeStatus(clusterId, replica, mesh, clock.monotonicMs(), storeWarnings(config.dataDir, replica)),
     join: (body) => handleJoin(joinDeps, body),
     tokens: {
       create: async (ttlSeconds) => {
@@ -172,6 +174,13 @@ function createExtension(
     },
     importImage,
     history,
+    backup: {
+      fresh: () => history.fresh(),
+      snapshot: () => replica.snapshot(),
+      facts: { clusterId, clusterCidr, serviceCidr, version: VERSION.gitVersion },
+      keys: { caCertPem: ca.certPem, caKeyPem: ca.keyPem, clusterSecret: identity.clusterSecret },
+      nowMs: () => clock.nowMs(),
+    },
     chaos: {
       ...base,
       enabled: config.chaos,

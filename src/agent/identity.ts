@@ -14,6 +14,7 @@ import { join } from '../security/ca/join-client.js';
 import { parseToken } from '../security/ca/token.js';
 import { FORMATS } from '../store/formats.js';
 import type { AgentConfig } from './config.js';
+import { readFoundingFacts, removeFoundingFacts } from './offline/founding-file.js';
 
 export interface Enrolment {
   readonly identity: NodeIdentity;
@@ -51,14 +52,20 @@ export async function enrol(deps: Deps, config: AgentConfig, address: string): P
   const token = config.join === undefined ? undefined : parseTokenLoosely(config.join);
   const present = await loadIdentity(config.dataDir, token ? { caHash: token.caHash } : {});
   if (present) return comeBack(deps, config, present, address);
+  const restored = await readFoundingFacts(config.dataDir);
+  if (restored && config.join !== undefined) {
+    throw new Error(`${config.dataDir} was restored from a backup and founds a cluster: start it without --join`);
+  }
   const peerKey = await newPeerKey();
   const keys = { nodeName: config.name, peerId: peerIdOf(peerKey), peerKey };
   if (config.join === undefined) {
+    const { clusterCidr, serviceCidr } = restored ?? config;
     const identity = await foundCluster(deps, keys, {
-      clusterCidr: config.clusterCidr,
-      serviceCidr: config.serviceCidr,
-      serviceIp: kubernetesIp(config.serviceCidr),
+      clusterCidr,
+      serviceCidr,
+      serviceIp: kubernetesIp(serviceCidr),
       addresses: [address],
+      ...(restored?.keys ? { keys: restored.keys } : {}),
     });
     return finish(deps, config, identity, [], true);
   }
@@ -94,6 +101,7 @@ async function finish(
 ): Promise<Enrolment> {
   if (founded) await writeFile(joinPath(config.dataDir, FOUNDER_FILE), `${identity.clusterId}\n`, { mode: 0o600 });
   await saveIdentity(config.dataDir, identity);
+  await removeFoundingFacts(config.dataDir);
   const ca = await ClusterCa.load(deps, identity.caCertPem, identity.caKeyPem);
   return { identity, ca, peers, founded };
 }

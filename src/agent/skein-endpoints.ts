@@ -4,6 +4,7 @@ import { pipeline } from 'node:stream/promises';
 import { badRequest, methodNotAllowed, notFoundPath, tooLarge } from '../api/errors.js';
 import type { PathExtension } from '../control/apiserver/http/server.js';
 import type { JoinAnswer } from '../security/ca/join-server.js';
+import { sendBackup, type BackupDeps } from './backup-endpoint.js';
 import { answerHistory, HISTORY_PREFIX, historyTarget, type HistoryDeps } from './history-endpoint.js';
 import { describeChaos, startChaos, type ChaosDeps } from './chaos.js';
 import { CA_PATH, JOIN_PATH, MAX_JOIN_BODY_BYTES } from '../security/ca/join-protocol.js';
@@ -26,6 +27,7 @@ export interface SkeinEndpointsDeps {
   /** Loads an image archive and returns the tags it brought. */
   importImage(archive: IncomingMessage): Promise<readonly string[]>;
   readonly history: HistoryDeps;
+  readonly backup: BackupDeps;
   /** What `skein chaos` may do to this peer. */
   readonly chaos: ChaosDeps;
 }
@@ -92,6 +94,10 @@ async function serve(
     case 'POST images':
       answer({ tags: await deps.importImage(request) });
       return;
+    case 'POST backup':
+      if (name !== '' && name !== 'keys') throw notFoundPath();
+      await sendBackup(deps.backup, response, name === 'keys');
+      return;
     case 'GET chaos':
       answer(describeChaos(deps.chaos));
       return;
@@ -99,7 +105,9 @@ async function serve(
       answer(startChaos(deps.chaos, await readBody(request, MAX_CHAOS_BODY_BYTES)), 202);
       return;
     default:
-      throw ['status', 'chaos', 'tokens', 'peers', 'images'].includes(resource) ? methodNotAllowed() : notFoundPath();
+      throw ['status', 'chaos', 'tokens', 'peers', 'images', 'backup'].includes(resource)
+        ? methodNotAllowed()
+        : notFoundPath();
   }
 }
 

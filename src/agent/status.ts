@@ -16,12 +16,14 @@ export function describeStatus(
   replica: Replica,
   { transport, membership }: StatusSources,
   nowMs: number,
+  storeWarnings: readonly string[],
 ) {
   const view = replica.view;
   const members = membership.members();
   const missing = members.filter(({ liveness }) => liveness === 'dead');
   const majority = majorityState(replica.registry, view?.voters ?? []);
   const warnings = [
+    ...storeWarnings,
     ...(view ? [] : ['no sequencer is in reach: reads may be old, writes wait']),
     ...(view && !majority.held ? [`${withoutMajority(majority)}: Leases and StatefulSets stay as they are`] : []),
     ...transport.refusals().map(refusalText),

@@ -49,6 +49,17 @@ const COMMANDS: readonly Entry[] = [
     summary: 'Strike peers, one at a time, and report how the cluster takes it',
     load: () => import('./commands/chaos.js'),
   },
+  {
+    name: 'backup',
+    summary: 'Save all objects of the cluster to a file',
+    load: () => import('./commands/backup.js'),
+  },
+  {
+    name: 'restore',
+    summary: 'Make a data directory out of a backup',
+    load: () => import('./commands/restore.js'),
+  },
+  { name: 'store', summary: 'Check and print the store of a stopped agent', load: () => import('./commands/store.js') },
   { name: 'logs', summary: 'Print the logs of a container', load: () => import('./commands/logs.js') },
   { name: 'delete', summary: 'Delete objects', load: () => import('./commands/delete.js') },
   { name: 'version', summary: 'Print the versions of client and server', load: () => import('./commands/version.js') },

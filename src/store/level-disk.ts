@@ -26,8 +26,10 @@ interface Group {
   readonly done: Deferred<void>;
 }
 
-/** Number of the newest batch: a key of its own in each. */
-const COUNT_KEY = 'd/batches';
+/** Number of the newest batch: a key that each of them writes. */
+export const BATCH_COUNT_KEY = 'd/batches';
+export const batchCount = (value: Uint8Array | undefined): number =>
+  value ? Number(Buffer.from(value).toString('latin1')) : 0;
 /** How often a full disk is tried again, in milliseconds. */
 const RETRY_MS = 500;
 /** Damaged stores that are kept; the oldest goes first. */
@@ -183,8 +185,7 @@ export class LevelDisk implements Disk {
   }
 
   private async readCount(): Promise<number> {
-    const value = await this.db.get(COUNT_KEY);
-    return value ? Number(Buffer.from(value).toString('latin1')) : 0;
+    return batchCount(await this.get(BATCH_COUNT_KEY));
   }
 
   private async drain(): Promise<void> {
@@ -228,7 +229,7 @@ export class LevelDisk implements Disk {
 
   private async put(operations: readonly DiskOperation[], sync: boolean): Promise<void> {
     const batches = this.batches + 1;
-    const count: DiskOperation = { type: 'put', key: COUNT_KEY, value: Buffer.from(String(batches), 'latin1') };
+    const count: DiskOperation = { type: 'put', key: BATCH_COUNT_KEY, value: Buffer.from(String(batches), 'latin1') };
     await this.db.batch([...operations, count], { sync });
     this.batches = batches;
     if (!sync) return;

@@ -21,7 +21,14 @@ export interface PeerKeys {
   readonly peerKey: Uint8Array;
 }
 
-/** Makes a cluster with a new CA and secret, and this peer its first member. */
+/** What a cluster's trust rests on. */
+export interface ClusterKeys {
+  readonly caCertPem: string;
+  readonly caKeyPem: string;
+  readonly clusterSecret: Uint8Array;
+}
+
+/** Makes a cluster with a new id, its first member this peer. CA and secret are new too, unless they are given. */
 export async function foundCluster(
   deps: Deps,
   peer: PeerKeys,
@@ -30,10 +37,12 @@ export async function foundCluster(
     readonly serviceCidr: string;
     readonly serviceIp: string;
     readonly addresses: readonly string[];
+    readonly keys?: ClusterKeys;
   },
 ): Promise<NodeIdentity> {
   const clusterId = uuid(deps.random);
-  const ca = await ClusterCa.create(deps, clusterId);
+  const { keys } = options;
+  const ca = keys ? await ClusterCa.load(deps, keys.caCertPem, keys.caKeyPem) : await ClusterCa.create(deps, clusterId);
   const { nodeName } = peer;
   const { certPem, keyPem } = await ca.issueServing({
     nodeName,
@@ -47,7 +56,7 @@ export async function foundCluster(
     clusterCidr: options.clusterCidr,
     serviceCidr: options.serviceCidr,
     membership: issueMembership(ca, clusterId, peer, deps.clock.nowMs()),
-    clusterSecret: deps.random.bytes(32),
+    clusterSecret: keys?.clusterSecret ?? deps.random.bytes(32),
     caCertPem: ca.certPem,
     caKeyPem: ca.keyPem,
     certPem,

@@ -36,6 +36,9 @@ Commands:
   history         Show who changed which fields of an object
   diff            Show what changed of an object since then
   chaos           Strike peers, one at a time, and report how the cluster takes it
+  backup          Save all objects of the cluster to a file
+  restore         Make a data directory out of a backup
+  store           Check and print the store of a stopped agent
   logs            Print the logs of a container
   delete          Delete objects
   version         Print the versions of client and server
