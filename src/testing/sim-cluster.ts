@@ -23,7 +23,7 @@ import type { KindPolicies, KindPolicy } from '../store/kind-policy.js';
 import { DEFAULT_REPLICA_OPTIONS } from '../store/replication/context.js';
 import { Replica, type ReplicaSettings } from '../store/replication/replica.js';
 import { SimClock, type PeerClock } from './sim-clock.js';
-import { SimDisk } from './sim-disk.js';
+import { SimDisk, type SimDiskOptions } from './sim-disk.js';
 import { sharedDocuments } from './sim-documents.js';
 import { SimNetwork, type LinkOptions } from './sim-network.js';
 
@@ -56,6 +56,14 @@ export interface SimClusterOptions {
   readonly documentLimits?: DocumentLimits;
   /** False: every peer works on its documents itself, instead of sharing what is the same for all (see `sharedDocuments`). */
   readonly shareDocuments?: boolean;
+  /** How disks behave. */
+  readonly disk?: Partial<SimDiskOptions>;
+  /** False: whoever is asked writes, with or without a majority. Breaks a promise, to see that a test notices. */
+  readonly holdsMajorityOnly?: boolean;
+  /** What of the kinds' policies is otherwise. Breaks promises, to see that a test notices. */
+  readonly policy?: (group: string, resource: string, policy: KindPolicy) => KindPolicy;
+  /** What others see of each replica, if not the replica itself. Breaks promises, to see that a test notices. */
+  readonly disguise?: (replica: Replica, peer: PeerId) => Replica;
   /** What runs on each machine: membership, replica and write path unless told. */
   readonly process?: (parts: ProcessParts) => SimProcess;
   /** Gets each peer's log lines with the virtual time and the peer's id. */
@@ -102,18 +110,19 @@ function sharedKinds() {
 /** The policies of one cluster: one set for all its peers, as `options` want documents. */
 function policiesOf(options: SimClusterOptions): KindPolicies {
   const { policies } = sharedKinds();
-  if (options.shareDocuments === false && !options.documentLimits) return policies;
   const known = new Map<KindPolicy, KindPolicy>();
   const documents = options.shareDocuments === false ? {} : { documents: sharedDocuments() };
   const limits = options.documentLimits ? { documentLimits: options.documentLimits } : {};
   return {
     ...policies,
     policyOf(group, resource) {
-      const policy = policies.policyOf(group, resource);
-      if (policy.merge !== 'document') return policy;
-      const present = known.get(policy) ?? { ...policy, ...documents, ...limits };
-      known.set(policy, present);
-      return present;
+      const usual = policies.policyOf(group, resource);
+      const present = known.get(usual);
+      if (present) return present;
+      const policy = usual.merge === 'document' ? { ...usual, ...documents, ...limits } : usual;
+      const shown = options.policy?.(group, resource, policy) ?? policy;
+      known.set(usual, shown);
+      return shown;
     },
   };
 }
@@ -133,11 +142,14 @@ function replicaProcess(parts: ProcessParts, options: SimClusterOptions, own: Ki
       disk,
       network: createPeerNetwork(transport, membership),
       policies: own,
-      executor: majorityExecutor(executor, { policies, metrics: noMetrics, standing: () => replica.standing }),
+      executor:
+        options.holdsMajorityOnly === false
+          ? executor
+          : majorityExecutor(executor, { policies, metrics: noMetrics, standing: () => replica.standing }),
     },
     { ...SIM_SETTINGS, ...options.settings, mayFound },
   );
-  return { membership, replica, services: [] };
+  return { membership, replica: options.disguise?.(replica, parts.id) ?? replica, services: [] };
 }
 
 export class SimPeer {
@@ -156,7 +168,7 @@ export class SimPeer {
     seed: number,
   ) {
     this.random = seededRandom(seed);
-    this.disk = new SimDisk(cluster.clock, this.random);
+    this.disk = new SimDisk(cluster.clock, this.random, { writeMs: 0.2, ...cluster.options.disk });
     this.offsetMs = this.random.int(200) - 100;
   }
 
@@ -247,7 +259,9 @@ export class SimCluster {
   readonly clock = new SimClock();
   readonly random: Random;
   readonly network: SimNetwork;
-  readonly peers: readonly SimPeer[];
+  /** The machines that belong to the cluster. */
+  readonly peers: SimPeer[];
+  private made = 0;
   /** @internal */
   readonly policies: KindPolicies;
   /** Called when a peer's process has loaded its disk. */
@@ -258,10 +272,22 @@ export class SimCluster {
     this.policies = policiesOf(options);
     const network = { clock: this.clock, random: this.random };
     this.network = new SimNetwork(options.link ? { ...network, link: options.link } : network);
-    this.peers = Array.from(
-      { length: options.peers },
-      (_, i) => new SimPeer(`p${i}` as PeerId, this, options.seed * 131 + i + 1),
-    );
+    this.peers = [];
+    for (let i = 0; i < options.peers; i++) this.enlist();
+  }
+
+  /** One more machine; it joins the cluster when it is started. */
+  enlist(): SimPeer {
+    const i = this.made++;
+    const peer = new SimPeer(`p${i}` as PeerId, this, this.options.seed * 131 + i + 1);
+    this.peers.push(peer);
+    return peer;
+  }
+
+  /** A machine is gone for good. */
+  dismiss(peer: SimPeer): void {
+    peer.crash();
+    this.peers.splice(this.peers.indexOf(peer), 1);
   }
 
   /** Founds the cluster on the first peer and starts the others; resolves when one view holds them all as voters. */

@@ -1,15 +1,24 @@
 /**
- * A disk in memory on simulated time: writes take a while and become durable one after the other; a crash loses what
- * was not synced yet (power loss) or not even handed over (process death). One `SimDisk` outlives its process: open it
- * again after a crash and find what survived.
+ * A disk in memory on simulated time: writes take a while and become durable one after the other. A process that dies may
+ * have handed its last write over or not; a loss of power takes what was not synced, from any write on, and may leave the
+ * write under way torn. A full disk keeps writes waiting. One `SimDisk` outlives its process: open it again after a crash and
+ * find what survived.
  */
 import type { Clock } from '../base/clock.js';
+import { deferred, type Deferred } from '../base/deferred.js';
 import type { Random } from '../base/random.js';
 import type { Disk, DiskOperation } from '../store/disk.js';
 
 export interface SimDiskOptions {
   /** How long a write takes, in milliseconds, plus up to as much again. */
   readonly writeMs: number;
+  /** Whether a loss of power may leave half of a value under that key, as a journal without checksums would; none unless told. */
+  readonly tears?: (key: string) => boolean;
+  /**
+   * A write is reported as durable before it is: what a disk that lies about its cache does. Breaks what a store relies on, to
+   * see that a test notices.
+   */
+  readonly lies?: boolean;
 }
 
 export class SimDisk {
@@ -18,6 +27,11 @@ export class SimDisk {
   private cached: DiskOperation[][] = [];
   private handles = 0;
   private broken: Error | undefined;
+  /** What the process hands over at present. */
+  private underWay: readonly DiskOperation[] | undefined;
+  /** Ends when there is room again. */
+  private room: Deferred<void> | undefined;
+  private onWaiting: ((why: Error | undefined) => void) | undefined;
 
   constructor(
     private readonly clock: Clock,
@@ -28,6 +42,7 @@ export class SimDisk {
   /** A handle for one life of the process. Handles of earlier lives do nothing any more. */
   handle(): Disk {
     const life = ++this.handles;
+    this.onWaiting = undefined;
     let queue: Promise<void> = Promise.resolve();
     const alive = () => life === this.handles;
     const check = () => {
@@ -40,14 +55,20 @@ export class SimDisk {
       write: (operations, { sync }) => {
         queue = queue.then(async () => {
           check();
+          await this.untilRoom(alive);
+          if (alive()) this.underWay = operations;
           await this.clock.sleep(this.options.writeMs * (1 + this.random.next()));
           // A dead process waits for ever: nobody is left to hear of it.
           if (!alive()) await new Promise(() => undefined);
           check();
+          this.underWay = undefined;
           this.cached.push([...operations]);
-          if (sync) this.sync();
+          if (sync && !this.options.lies) this.sync();
         });
         return queue;
+      },
+      onWaiting: (listener) => {
+        this.onWaiting = listener;
       },
       close: () => queue.then(() => this.sync()),
       setAside: () => {
@@ -58,16 +79,61 @@ export class SimDisk {
     };
   }
 
-  /** The process is gone; with `powerLoss` so is everything that was not synced. */
+  /** The process is gone; with `powerLoss` so is what was not synced, but for what the system had written by itself. */
   crash(options: { readonly powerLoss: boolean }): void {
     this.handles += 1;
-    if (options.powerLoss) this.cached = [];
+    const { underWay, cached } = this;
+    this.underWay = undefined;
+    if (underWay) cached.push([...underWay]);
+    if (options.powerLoss) this.loseFrom(this.random.int(cached.length + 1));
+    else if (underWay && this.random.int(2) === 0) cached.pop();
     this.sync();
   }
 
-  /** All writes fail from now on (a full or broken disk); `undefined` repairs it. */
+  /** Unsynced writes from the nth on are gone; the first of them may be torn. */
+  private loseFrom(n: number): void {
+    const torn = this.cached[n]?.[0];
+    this.cached.length = n;
+    if (torn?.type !== 'put' || !this.options.tears?.(torn.key) || this.random.int(2) === 0) return;
+    this.cached.push([{ ...torn, value: torn.value.slice(0, this.random.int(torn.value.length)) }]);
+  }
+
+  /** No room is left, from now on: writes wait until {@link free}. */
+  fill(): void {
+    this.room ??= deferred();
+  }
+
+  free(): void {
+    this.room?.resolve();
+    this.room = undefined;
+  }
+
+  get isFull(): boolean {
+    return this.room !== undefined;
+  }
+
+  private async untilRoom(alive: () => boolean): Promise<void> {
+    if (!this.room) return;
+    if (alive()) this.onWaiting?.(new Error('no space left on device'));
+    while (this.room) await this.room.promise;
+    if (alive()) this.onWaiting?.(undefined);
+  }
+
+  /** All writes fail from now on (a broken disk); `undefined` repairs it. */
   fail(error: Error | undefined): void {
     this.broken = error;
+  }
+
+  /** Flips a bit in the middle of one value that is as good as any; false when the disk is empty. */
+  corrupt(): boolean {
+    const keys = [...this.durable.keys()].toSorted();
+    const key = keys[this.random.int(keys.length || 1)];
+    if (key === undefined) return false;
+    const copy = new Uint8Array(this.durable.get(key) ?? []);
+    const middle = copy.length >> 1;
+    copy[middle] = (copy[middle] ?? 0) ^ 1;
+    this.durable.set(key, copy);
+    return true;
   }
 
   /** Flips a bit in the middle of every value, as a medium may. */

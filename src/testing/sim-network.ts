@@ -2,7 +2,8 @@
  * The `Transport` in memory, on a simulated clock and seeded randomness. It keeps the promises of the real one (in order
  * and at most once on a channel while the connection lasts, nothing between channels) and has the ways in which the real
  * one fails: delays, connections that break, cables that are cut without a word (what was sent stays in flight and
- * arrives late, or never), one-way and bridging splits, processes that die with or without the kernel saying goodbye.
+ * arrives late, or never), one-way and bridging splits, processes that die with or without the kernel saying goodbye. On
+ * request it is worse than the real one ever is: messages arrive twice, or overtake each other.
  *
  * Peers of one network know each other and connect by themselves once they are started and can talk both ways.
  */
@@ -23,6 +24,10 @@ export interface LinkOptions {
   readonly lossChance: number;
   /** Chance that a hop of a gossip message is lost, 0 to 1. */
   readonly gossipLossChance: number;
+  /** Chance that a message arrives once more, up to {@link ECHO_MS} later, 0 to 1. More than a stream ever does. */
+  readonly duplicateChance: number;
+  /** Chance that a message overtakes those that are under way before it, 0 to 1. More than a stream ever does. */
+  readonly overtakeChance: number;
 }
 
 export interface SimNetworkOptions {
@@ -36,7 +41,18 @@ export interface SimNetworkOptions {
   readonly sendBufferBytes?: number;
 }
 
-const DEFAULT_LINK: LinkOptions = { delayMs: 0.5, jitterMs: 0.5, breakChance: 0, lossChance: 0, gossipLossChance: 0 };
+const DEFAULT_LINK: LinkOptions = {
+  delayMs: 0.5,
+  jitterMs: 0.5,
+  breakChance: 0,
+  lossChance: 0,
+  gossipLossChance: 0,
+  duplicateChance: 0,
+  overtakeChance: 0,
+};
+
+/** How late a message may arrive once more, in milliseconds. */
+const ECHO_MS = 300;
 
 /** Everything at one end of a connection. */
 interface End {
@@ -196,11 +212,21 @@ export class SimNetwork {
       return true;
     }
     if (link.lossChance > 0 && this.random.next() < link.lossChance) return true;
-    far.inFlightBytes += message.length;
     const lane = far.lanes.get(channel) ?? { queue: [], lastArrivalMs: 0, stalled: 0 };
     far.lanes.set(channel, lane);
-    lane.queue.push(message.slice());
-    this.carry(from.self.id, far, channel, lane);
+    const copy = message.slice();
+    const post = () => {
+      far.inFlightBytes += copy.length;
+      const overtakes = link.overtakeChance > 0 && this.random.next() < link.overtakeChance;
+      lane.queue.splice(overtakes ? this.random.int(lane.queue.length + 1) : lane.queue.length, 0, copy);
+      this.carry(from.self.id, far, channel, lane);
+    };
+    post();
+    if (link.duplicateChance > 0 && this.random.next() < link.duplicateChance) {
+      this.clock.timer(this.random.next() * ECHO_MS, () => {
+        if (far.open && far.lanes.get(channel) === lane) post();
+      });
+    }
     return true;
   }
 

@@ -1,7 +1,9 @@
 /** What must hold at the end of a history, and all the time. Every failure is one line of text. */
 import type { KubeObject } from '../../src/api/object.js';
-import type { StoreEvent } from '../../src/store/object-store.js';
+import { RevisionGone, type StoreEvent } from '../../src/store/object-store.js';
 import type { Life, SimCluster, SimPeer } from '../../src/testing/sim-cluster.js';
+import type { Random } from '../../src/base/random.js';
+import { unexplained, type Step } from './linearizability.js';
 import { DEPLOYMENTS, entriesOf, GROW, keyOf, NAMESPACE, registerLog, REGISTERS, type Operation } from './clients.js';
 
 export const RESOURCES: readonly (readonly [group: string, resource: string])[] = [
@@ -10,6 +12,9 @@ export const RESOURCES: readonly (readonly [group: string, resource: string])[] 
   ['', 'pods'],
   ['apps', 'deployments'],
 ];
+
+/** A watch stays on one peer for so long before it goes on at another, in milliseconds. */
+const STAY_MS = 400;
 
 /** What one watch saw before it ended. */
 interface Segment {
@@ -67,6 +72,45 @@ export class Observer {
         });
       },
     });
+  }
+
+  /** A watch that goes from peer to peer, and goes on where it left off. For clusters that are never split. */
+  wander(random: Random): void {
+    const { clock } = this.cluster;
+    let from = this.cluster.up[0]?.replica.revision ?? 0;
+    const stay = async (peer: SimPeer, life: Life): Promise<void> => {
+      const caughtUp = life.replica.waitFor(from, new AbortController().signal).then(() => true);
+      const isThere = await Promise.race([caughtUp, life.gone, clock.sleep(STAY_MS)]);
+      if (isThere !== true || peer.life !== life) return;
+      const segment: Segment = { peer: peer.id, life, from, events: [], revisions: [], ended: false };
+      let end: () => void;
+      try {
+        end = life.replica.watch('', 'configmaps', undefined, from, {
+          onEvents: (events) => {
+            if (peer.life === life) for (const event of events) this.record(segment, event);
+          },
+          onEnd: () => undefined,
+        });
+      } catch (error) {
+        // Answered with 410: a peer that was started since then remembers no events of before. The client lists again.
+        if (!(error instanceof RevisionGone)) throw error;
+        from = life.replica.revision;
+        return;
+      }
+      this.segments.push(segment);
+      await Promise.race([life.gone, clock.sleep(STAY_MS)]);
+      end();
+      from = segment.revisions.at(-1) ?? from;
+    };
+    const go = async (): Promise<void> => {
+      for (;;) {
+        const { up } = this.cluster;
+        const peer = up[random.int(up.length || 1)];
+        if (peer?.life) await stay(peer, peer.life);
+        else await clock.sleep(STAY_MS);
+      }
+    };
+    go().catch((error: unknown) => this.problem(`the wandering watch: ${String(error)}`));
   }
 
   private record(segment: Segment, event: StoreEvent): void {
@@ -235,6 +279,44 @@ export function checkOperations(operations: readonly Operation[], peer: SimPeer,
   }
   checkNames(operations, peer, strict, problems);
   return problems;
+}
+
+/** What clients saw of each object, while there was no split, can be told as one history. */
+export function checkOrder(operations: readonly Operation[]): string[] {
+  const names = new Set(operations.map(({ name }) => name));
+  return [...names].flatMap((name) => {
+    const steps = operations.flatMap((one) => (one.name === name ? (stepOf(one) ?? []) : []));
+    const why = unexplained(steps, '');
+    return why === undefined ? [] : [`${name} is not linearizable: ${why}`];
+  });
+}
+
+/** The state of a register is what it holds; that of another object its uid, or nothing. */
+function stepOf(one: Operation): Step | undefined {
+  const { n, kind, startMs, endMs, code, base, seen, uid } = one;
+  const step = (apply: Step['apply']): Step => ({ startMs, endMs, apply, text: `${kind} ${n}: ${code}` });
+  switch (kind) {
+    case 'read':
+      return code === 200 ? step((state) => (state === seen ? state : undefined)) : undefined;
+    case 'append': {
+      const after = base === '' ? String(n) : `${base},${n}`;
+      if (code === 409) return step((state) => (state === base ? undefined : state));
+      return step((state) => (state === base ? after : undefined));
+    }
+    case 'create':
+    case 'contest':
+      if (code === 409) return step((state) => (state === '' ? undefined : state));
+      return step((state) => (state === '' ? uid || `made by ${n}` : undefined));
+    case 'delete':
+      if (code === 404) return step((state) => (state === '' ? state : undefined));
+      // One of which nothing was heard is known only by what was done to it.
+      if (code !== 200) return step((state) => (state === '' ? undefined : ''));
+      return step((state) => (state === uid || state.startsWith('made by ') ? '' : undefined));
+    case 'grow':
+    case 'env':
+    case 'label':
+      return undefined;
+  }
 }
 
 function checkNames(operations: readonly Operation[], peer: SimPeer, strict: boolean, problems: string[]): void {

@@ -1,17 +1,19 @@
 /**
- * Seeded histories of faults. `SEED=n` replays one and prints what happened; `HISTORIES=n` sets how many run,
- * `FIRST=n` where they begin.
+ * Seeded histories of faults, on all processors. `SEED=n` replays one and prints what happened; `HISTORIES=n` sets how many
+ * run, `FIRST=n` where they begin.
  */
 import assert from 'node:assert/strict';
-import { runHistory, type HistoryResult } from './history.js';
+import { runAll } from './history-pool.js';
+import { runHistory } from './history.js';
+import { Tally } from './history-tally.js';
 
 const say = (line: string) => process.stdout.write(`${line}\n`);
 const only = process.env['SEED'];
-const count = Number(process.env['HISTORIES'] ?? 500);
+const count = Number(process.env['HISTORIES'] ?? 1_000);
 const first = Number(process.env['FIRST'] ?? 1);
 
 describe('histories of faults', function () {
-  this.timeout(600_000);
+  this.timeout(850_000);
 
   if (only !== undefined) {
     it(`seed ${only}`, async () => {
@@ -26,30 +28,15 @@ describe('histories of faults', function () {
   }
 
   it(`${count} of them lose nothing, never have two sequencers in one epoch, and converge`, async () => {
-    const failures: string[] = [];
-    const slowest = { ms: 0, seed: 0 };
-    const sum = { operations: 0, acknowledged: 0 };
-    for (let seed = first; seed < first + count; seed++) {
-      let result: HistoryResult;
-      try {
-        result = await runHistory(seed);
-      } catch (error) {
-        failures.push(`SEED=${seed}: ${String(error instanceof Error ? (error.stack ?? error.message) : error)}`);
-        continue;
-      }
-      sum.operations += result.operations;
-      sum.acknowledged += result.acknowledged;
-      if (result.convergedMs > slowest.ms) Object.assign(slowest, { ms: result.convergedMs, seed });
-      if (result.problems.length > 0) {
-        failures.push(
-          `SEED=${seed} (${result.peers} peers${result.whole ? ', whole' : ''}): ${result.problems.slice(0, 3).join('\n    ').slice(0, 1500)}`,
-        );
-      }
-    }
-    say(
-      `      ${count} histories, ${sum.operations} operations, ${sum.acknowledged} acknowledged; ` +
-        `slowest convergence ${slowest.ms.toFixed(0)} ms (seed ${slowest.seed})`,
+    const tally = new Tally();
+    const { cpuMs } = await runAll({ first, count, onSummary: (summary) => tally.add(summary) });
+    say(`      ${tally.text().replaceAll('\n', '\n      ')}`);
+    say(`      ${(cpuMs / count).toFixed(0)} ms of processor time for each`);
+    assert.equal(tally.histories, count);
+    assert.equal(
+      tally.failures.length,
+      0,
+      `${tally.failures.length} failed\n${tally.failures.slice(0, 20).join('\n')}`,
     );
-    assert.equal(failures.length, 0, `${failures.length} histories failed\n${failures.slice(0, 20).join('\n')}`);
   });
 });

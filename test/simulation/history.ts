@@ -1,9 +1,11 @@
 /** One seeded history: a cluster, clients, a stream of faults, then everything is mended and checked. */
 import type { Random } from '../../src/base/random.js';
 import { seededRandom } from '../../src/base/random.js';
+import { FRAME_RANGE } from '../../src/store/replication/frame-log.js';
 import { SimCluster, type SimClusterOptions, type SimPeer } from '../../src/testing/sim-cluster.js';
-import { checkConvergence, checkOperations, dump, Observer } from './checks.js';
+import { checkConvergence, checkOperations, checkOrder, dump, Observer } from './checks.js';
 import { Clients } from './clients.js';
+import { JOINING, SPLITTING, strike, WHOLE, type FaultContext } from './faults.js';
 
 export interface HistoryResult {
   readonly seed: number;
@@ -22,31 +24,73 @@ export interface HistoryResult {
 /** How long after the last repair all peers must be identical, in virtual milliseconds. */
 export const CONVERGENCE_MS = 5_000;
 
-export async function runHistory(seed: number, onLog?: SimClusterOptions['onLog']): Promise<HistoryResult> {
-  const random = seededRandom(seed * 7919 + 17);
-  const peers = [2, 3, 3, 3, 4, 5][random.int(6)] as number;
-  const whole = random.int(3) === 0;
-  const loss = !whole && random.int(5) === 0;
+/** Most are short and of few peers: what it takes to find a defect is mostly little, and there are more of them so. */
+const PEERS = [2, 3, 3, 3, 3, 3, 4, 4, 5, 5, 6, 7];
+const ROUNDS: readonly (readonly [least: number, more: number])[] = [
+  [1, 3],
+  [1, 3],
+  [1, 3],
+  [3, 4],
+  [3, 4],
+  [6, 8],
+];
+
+/** What of a history is otherwise, to see that its checks notice. */
+export type Breakage = Partial<Omit<SimClusterOptions, 'seed' | 'peers' | 'onLog'>> & {
+  readonly whole?: boolean;
+  /** Reads do not ask the sequencer how far it is. */
+  readonly staleReads?: boolean;
+};
+
+function clusterFor(seed: number, random: Random, breakage: Breakage, onLog?: SimClusterOptions['onLog']) {
+  const peers = PEERS[random.int(PEERS.length)] as number;
+  const whole = breakage.whole ?? random.int(3) === 0;
+  const link = {
+    ...(random.int(5) === 0 ? { lossChance: 0.003, breakChance: 0.0005 } : {}),
+    ...(random.int(5) === 0 ? { duplicateChance: 0.02 } : {}),
+    ...(random.int(5) === 0 ? { overtakeChance: 0.02 } : {}),
+  };
+  const { whole: _, staleReads: __, ...others } = breakage;
   const cluster = new SimCluster({
     seed,
     peers,
     ...(onLog ? { onLog } : {}),
-    ...(loss ? { link: { lossChance: 0.003, breakChance: 0.0005 } } : {}),
+    ...(whole ? {} : { link }),
     // Every other one squashes documents whenever they are written.
     ...(seed % 2 === 0 ? { documentLimits: { changes: 0, bytes: 0 } } : {}),
+    // Now and then each peer works on its documents by itself.
+    shareDocuments: random.int(20) !== 0,
     settings: random.int(3) === 0 ? { logFrames: 8, logBytes: 4096, syncChunkBytes: 2048 } : {},
+    disk: { tears: (key) => key.startsWith(FRAME_RANGE[0]) },
+    ...others,
   });
-  const faults: string[] = [];
+  return { cluster, whole, link };
+}
+
+export async function runHistory(
+  seed: number,
+  onLog?: SimClusterOptions['onLog'],
+  breakage: Breakage = {},
+): Promise<HistoryResult> {
+  const random = seededRandom(seed * 7919 + 17);
+  const { cluster, whole, link } = clusterFor(seed, random, breakage, onLog);
+  const peers = cluster.peers.length;
+  const faults: string[] = whole ? [] : Object.keys(link);
   const note = (what: string) => {
     faults.push(what);
     onLog?.(cluster.clock.monotonicMs(), '*', 'fault', what);
   };
   await cluster.found();
   const observer = new Observer(cluster);
-  const clients = new Clients(cluster, random, 150);
+  const clients = new Clients(cluster, random, 180, breakage.staleReads);
   await cluster.until(clients.prepare(cluster.peers[0] as SimPeer));
   clients.start(3);
-  const faultsDone = whole ? crashOneByOne(cluster, random, note) : disturb(cluster, random, note);
+  if (whole) observer.wander(random);
+  const [least, more] = ROUNDS[random.int(ROUNDS.length)] as (typeof ROUNDS)[number];
+  const rounds = least + random.int(more);
+  const faultsDone = whole
+    ? disturbWhole({ cluster, random, note }, rounds)
+    : disturb(cluster, random, note, rounds, [...SPLITTING, ...JOINING]);
   await cluster.until(faultsDone, 120_000, 'the faults');
   clients.stop();
   const fromMs = cluster.clock.monotonicMs();
@@ -63,6 +107,7 @@ export async function runHistory(seed: number, onLog?: SimClusterOptions['onLog'
   if (problems.length === 0) {
     problems.push(...checkConvergence(cluster));
     problems.push(...checkOperations(clients.operations, cluster.peers[0] as SimPeer, whole));
+    if (whole) problems.push(...checkOrder(clients.operations));
     problems.push(...observer.checkWatches(whole));
   }
   problems.push(...observer.problems);
@@ -95,110 +140,28 @@ const describe = (cluster: SimCluster): string =>
 
 export type Note = (what: string) => void;
 
-/** Faults that never split the cluster: one peer at a time dies and comes back before the next one does; or all at once. */
-async function crashOneByOne(cluster: SimCluster, random: Random, note: Note): Promise<void> {
-  const { clock } = cluster;
-  for (let round = 0; round < 4; round++) {
-    await clock.sleep(100 + random.int(600));
-    if (random.int(6) === 0) {
-      note('crash all');
-      for (const peer of cluster.peers) peer.crash({ powerLoss: random.int(2) === 0 });
-      await clock.sleep(random.int(300));
-      await Promise.all(
-        cluster.peers.map(async (peer) => {
-          await clock.sleep(random.int(900));
-          await peer.start();
-        }),
-      );
-    } else {
-      const peer = cluster.peers[random.int(cluster.peers.length)] as SimPeer;
-      await bringDown(peer, random, note);
-      if (random.int(3) === 0) peer.jump(random.int(20_000) - 10_000);
-      await clock.sleep(random.int(2_500));
-      note(`start ${peer.id}`);
-      await peer.start();
-    }
-    while (!cluster.isWhole() || !cluster.isMeshed()) await clock.sleep(50);
-  }
-}
-
-async function bringDown(peer: SimPeer, random: Random, note: Note): Promise<void> {
-  switch (random.int(4)) {
-    case 0:
-      note(`stop ${peer.id}`);
-      await peer.stop();
-      return;
-    case 1:
-      note(`power loss ${peer.id}`);
-      peer.crash({ powerLoss: true });
-      return;
-    case 2:
-      note(`silent power loss ${peer.id}`);
-      peer.crash({ powerLoss: true, silent: true });
-      return;
-    default:
-      note(`kill ${peer.id}`);
-      peer.crash();
+/** Faults that never split the cluster, one at a time. */
+async function disturbWhole(context: FaultContext, rounds: number): Promise<void> {
+  const { cluster, random } = context;
+  const isCalm = () => cluster.isWhole() && cluster.isMeshed() && cluster.peers.every(({ disk }) => !disk.isFull);
+  for (let round = 0; round < rounds; round++) {
+    await cluster.clock.sleep(50 + random.int(600));
+    await strike(context, WHOLE);
+    while (!isCalm()) await cluster.clock.sleep(50);
   }
 }
 
 /** Anything may happen to anybody. */
-export async function disturb(cluster: SimCluster, random: Random, note: Note): Promise<void> {
-  const { clock, network, peers } = cluster;
-  const any = () => peers[random.int(peers.length)] as SimPeer;
-  const rounds = 5 + random.int(6);
+export async function disturb(
+  cluster: SimCluster,
+  random: Random,
+  note: Note,
+  rounds = 5 + random.int(6),
+  faults = SPLITTING,
+): Promise<void> {
   for (let round = 0; round < rounds; round++) {
-    await clock.sleep(50 + random.int(1_200));
-    const [a, b] = [any(), any()];
-    switch (random.int(13)) {
-      case 0:
-      case 1:
-        if (a.isUp) await bringDown(a, random, note);
-        break;
-      case 2:
-      case 3:
-        for (const peer of peers) {
-          if (peer.isUp) continue;
-          note(`start ${peer.id}`);
-          await peer.start();
-        }
-        break;
-      case 4:
-      case 5:
-      case 6: {
-        const left = peers.filter(() => random.int(2) === 0).map(({ id }) => id);
-        const right = peers.map(({ id }) => id).filter((id) => !left.includes(id));
-        note(`split ${left.join('')} | ${right.join('')}`);
-        network.partition([left, right]);
-        break;
-      }
-      case 7:
-        if (a === b) break;
-        note(`cut ${a.id} ${b.id}`);
-        network.cut(a.id, b.id, random.int(2) === 0);
-        break;
-      case 8:
-      case 9:
-        note('heal');
-        network.heal();
-        break;
-      case 10: {
-        const ms = random.int(3_000);
-        note(`freeze ${a.id} ${ms}`);
-        a.freeze(ms);
-        break;
-      }
-      case 11: {
-        const ms = random.int(2) * random.int(120);
-        note(`slow ${a.id} ${ms}`);
-        network.slow(a.id, ms);
-        break;
-      }
-      case 12:
-        note(`clock ${a.id}`);
-        a.jump(random.int(60_000) - 30_000);
-        break;
-    }
+    await cluster.clock.sleep(50 + random.int(1_000));
+    await strike({ cluster, random, note }, faults);
   }
 }
 
@@ -207,7 +170,7 @@ export async function mend(cluster: SimCluster, note: Note): Promise<void> {
   cluster.network.heal();
   for (const peer of cluster.peers) {
     cluster.network.slow(peer.id, 0);
-    peer.disk.fail(undefined);
+    peer.disk.free();
     if (peer.failed) peer.crash();
     if (!peer.isUp) await cluster.until(peer.start());
   }
