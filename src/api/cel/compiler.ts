@@ -72,6 +72,8 @@ export class Compiler implements Builder {
   constructor(
     private readonly functions: FunctionRegistry,
     private readonly variables: ReadonlyMap<string, CelType>,
+    /** Told the type of every subexpression. */
+    private readonly types?: Map<Expr, CelType>,
   ) {}
 
   fail(at: number, message: string): Typed {
@@ -80,6 +82,12 @@ export class Compiler implements Builder {
   }
 
   build(expr: Expr, scope: Scope | undefined): Typed {
+    const typed = this.typed(expr, scope);
+    this.types?.set(expr, typed.type);
+    return typed;
+  }
+
+  private typed(expr: Expr, scope: Scope | undefined): Typed {
     switch (expr.kind) {
       case 'literal':
         return this.literal(expr);

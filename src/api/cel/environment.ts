@@ -1,8 +1,10 @@
 /** Compiling expressions against declared variables, and running them within their cost. */
 import { Compiler } from './compiler.js';
+import { estimateCost } from './cost-estimate.js';
+import type { SizedType } from './cost-sizes.js';
 import { CelCostError, CostBudget, Evaluation } from './evaluation.js';
 import { kubernetesFunctions } from './library/index.js';
-import { parseExpression, type Issue } from './syntax.js';
+import { parseExpression, type Expr, type Issue } from './syntax.js';
 import { assignable, formatType, type CelType } from './types.js';
 import { CelError, type Value } from './values.js';
 
@@ -75,6 +77,25 @@ function compileExpression(expression: string, { variables, results }: CompileOp
       },
     },
   };
+}
+
+/** Steps of the expression at most, for variables of these sizes; 0 for what does not compile. Never throws. */
+export function maxCost(
+  expression: string,
+  variables: ReadonlyMap<string, CelType>,
+  sizes: ReadonlyMap<string, SizedType | undefined>,
+): number {
+  const parsed = parseExpression(expression);
+  if ('issue' in parsed) return 0;
+  const types = new Map<Expr, CelType>();
+  try {
+    new Compiler(kubernetesFunctions(), variables, types).build(parsed.expr, undefined);
+    return estimateCost(parsed.expr, types, kubernetesFunctions(), sizes);
+  } catch (error) {
+    // As `compile` takes what is nested too deep.
+    if (error instanceof RangeError) return 0;
+    throw error;
+  }
 }
 
 const fits = (expected: CelType, type: CelType): boolean =>

@@ -1,7 +1,8 @@
 /**
  * Validation rules of custom resources (`x-kubernetes-validations`): compiled once per schema, evaluated for many objects.
  */
-import { compile, type EvaluationResult } from './environment.js';
+import { mostIn, sizedTypeOf, type BoundedSchema } from './cost-sizes.js';
+import { compile, maxCost, type EvaluationResult } from './environment.js';
 import type { CostBudget } from './evaluation.js';
 import { parseExpression, type Expr } from './syntax.js';
 import { typeOfSchema, type StructuralSchema } from './schema-types.js';
@@ -21,6 +22,8 @@ export type RuleResult =
 export interface CompiledRule {
   /** The expression mentions `oldSelf`: a transition rule, which only runs on updates unless the old value is optional. */
   readonly usesOldSelf: boolean;
+  /** Steps of one evaluation at most, on any value that the schema lets through. */
+  readonly maxCost: () => number;
   /** Never throws. Takes its cost from the budget, which all rules about one object share. */
   evaluate(input: RuleInput, budget?: CostBudget): RuleResult;
 }
@@ -47,6 +50,12 @@ export function ruleType(schema: StructuralSchema, isResourceRoot: boolean): Cel
   if (known === undefined) types.set(schema, (known = {}));
   if (isResourceRoot) return (known.root ??= typeOfSchema(schema, true));
   return (known.nested ??= typeOfSchema(schema));
+}
+
+/** How many values of a schema one request can hold. */
+export function mostValues(schema: BoundedSchema, isResourceRoot: boolean): number {
+  const size = sizedTypeOf(schema, isResourceRoot);
+  return size === undefined ? 1 : mostIn(size);
 }
 
 /** Whether the expression mentions the name outside of fields; false for what cannot be parsed. */
@@ -99,6 +108,17 @@ export function compileRule(expression: string, schema: StructuralSchema, option
   }
   const { program } = compiled;
   const rule: CompiledRule = {
+    maxCost: () => {
+      const size = sizedTypeOf(schema, options.isResourceRoot ?? false);
+      return maxCost(
+        expression,
+        variables,
+        new Map([
+          ['self', size],
+          ['oldSelf', size],
+        ]),
+      );
+    },
     usesOldSelf: mentions(expression, 'oldSelf'),
     evaluate({ self, oldSelf }, budget) {
       const value = fromJson(self, type);

@@ -135,6 +135,8 @@ export function assignable(expected: CelType, actual: CelType, bindings: Binding
   if (expected.kind === 'dyn' || actual.kind === 'dyn' || expected.kind === 'error' || actual.kind === 'error') {
     return true;
   }
+  // What an empty list or map holds is still open.
+  if (actual.kind === 'param') return true;
   if (actual.kind === 'null') return NULLABLE.has(expected.kind);
   if (expected.kind === 'list') return actual.kind === 'list' && assignable(expected.element, actual.element, bindings);
   if (expected.kind === 'optional') {

@@ -1,6 +1,8 @@
 /** `x-kubernetes-validations` of a definition: every rule compiles, and says what it has to say in one line. */
 import type { JSONSchemaProps, ValidationRule } from '../types/apiextensions-v1.js';
 import type { FieldErrors } from '../validation/field-errors.js';
+import { mostValues, type CompiledRule } from '../cel/rules.js';
+import { childCount, SchemaCost } from './expression-costs.js';
 import { compiledRule } from './expressions.js';
 import { JsonPath } from './json-path.js';
 import { structuralOf } from './structural.js';
@@ -11,11 +13,17 @@ interface Place {
   readonly isRoot: boolean;
   /** The list below which an old value cannot be found; undefined while it can. */
   readonly uncorrelatable: string | undefined;
+  /** How often the schema's value can be in an object; undefined while nothing bounds it. */
+  readonly count: number | undefined;
+  readonly cost: SchemaCost;
 }
 
 /** Checks the rules of a structural schema and all below. */
 export function validateExpressions(errors: FieldErrors, schema: JSONSchemaProps, path: string): void {
-  if (structuralOf(schema).hasRules) visit(errors, schema, path, { isRoot: true, uncorrelatable: undefined });
+  if (!structuralOf(schema).hasRules) return;
+  const cost = new SchemaCost(errors);
+  visit(errors, schema, path, { isRoot: true, uncorrelatable: undefined, count: 1, cost });
+  cost.check(path);
 }
 
 function visit(errors: FieldErrors, schema: JSONSchemaProps, path: string, place: Place): void {
@@ -24,14 +32,15 @@ function visit(errors: FieldErrors, schema: JSONSchemaProps, path: string, place
   for (const [index, rule] of (schema['x-kubernetes-validations'] ?? []).entries()) {
     checkRule(errors, rule, schema, `${path}.x-kubernetes-validations[${index}]`, place);
   }
+  const below = { ...place, isRoot: false, count: childCount(place.count, schema) };
   for (const [name, child] of structural.properties) {
-    visit(errors, child.raw, `${path}.properties[${name}]`, { ...place, isRoot: false });
+    visit(errors, child.raw, `${path}.properties[${name}]`, below);
   }
   const { items, additional } = structural;
-  if (additional) visit(errors, additional.raw, `${path}.additionalProperties`, { ...place, isRoot: false });
+  if (additional) visit(errors, additional.raw, `${path}.additionalProperties`, below);
   if (!items) return;
   const uncorrelatable = place.uncorrelatable ?? (structural.listType === 'map' ? undefined : path);
-  visit(errors, items.raw, `${path}.items`, { isRoot: false, uncorrelatable });
+  visit(errors, items.raw, `${path}.items`, { ...below, uncorrelatable });
 }
 
 function checkRule(
@@ -62,13 +71,29 @@ function checkRule(
   errors.oneOf(`${path}.reason`, rule.reason, REASONS);
   const compiled = compiledRule(rule, structuralOf(schema), place.isRoot);
   if (!compiled.rule.ok) errors.invalid(`${path}.rule`, rule.rule, compiled.rule.message);
-  else checkOldSelf(errors, rule, compiled.rule.rule.usesOldSelf, path, place);
+  else {
+    addCost(compiled.rule.rule, schema, `${path}.rule`, place);
+    checkOldSelf(errors, rule, compiled.rule.rule.usesOldSelf, path, place);
+  }
   if (rule.messageExpression !== undefined && rule.messageExpression.trim() === '') {
     errors.required(`${path}.messageExpression`, 'messageExpression must be non-empty if specified');
   } else if (compiled.message?.ok === false) {
     errors.invalid(`${path}.messageExpression`, rule.messageExpression, compiled.message.message);
+  } else if (compiled.message) {
+    // Only the message of the first broken rule counts, whatever the number of values.
+    place.cost.add(`${path}.messageExpression`, 'messageExpression', compiled.message.rule.maxCost());
   }
   if (rule.fieldPath !== undefined && rule.fieldPath !== '') checkFieldPath(errors, rule.fieldPath, schema, path);
+}
+
+function addCost(
+  { maxCost }: CompiledRule,
+  schema: JSONSchemaProps,
+  path: string,
+  { isRoot, count, cost }: Place,
+): void {
+  const raw = schema as Parameters<typeof mostValues>[0];
+  cost.add(path, 'rule', maxCost() * (count ?? mostValues(raw, isRoot)));
 }
 
 function checkOldSelf(

@@ -106,7 +106,7 @@ spec:
               commonName: {type: string, maxLength: 64}
               dnsNames: {type: array, maxItems: 20, x-kubernetes-list-type: set, items: {type: string, maxLength: 253}}
               duration: {type: string, format: duration, default: 2160h}
-              privateKey: {type: object, default: {}, properties: {algorithm: {type: string, enum: [RSA, ECDSA], default: RSA}, size: {type: integer}}, x-kubernetes-validations: [{rule: "self.algorithm != 'RSA' || !has(self.size) || self.size >= 2048", messageExpression: "'a key of ' + string(self.size) + ' bits is too small'"}]}
+              privateKey: {type: object, default: {}, properties: {algorithm: {type: string, enum: [RSA, ECDSA], default: RSA}, size: {type: integer}}, x-kubernetes-validations: [{rule: "self.algorithm != 'RSA' || !has(self.size) || self.size >= 2048", messageExpression: "'a key of %d bits is too small'.format([self.size])"}]}
               issuerRef: {type: object, required: [name], x-kubernetes-map-type: atomic, properties: {name: {type: string}, kind: {type: string, default: Issuer}, group: {type: string}}}
           status:
             type: object

@@ -178,6 +178,69 @@ describe('validation of CustomResourceDefinitions', () => {
     assert.deepEqual(check(object), []);
   });
 
+  describe('of rules that could cost too much', () => {
+    const HINT =
+      '(try simplifying the rule, or adding maxItems, maxProperties, and maxLength where arrays, maps, and strings are declared)';
+    const rules = (...texts: string[]) => ({ 'x-kubernetes-validations': texts.map((rule) => ({ rule })) });
+    const names: JSONSchemaProps = { type: 'array', items: { type: 'string' } };
+    const quadratic = 'self.all(a, self.all(b, a.contains(b)))';
+
+    it('refuses one that nothing bounds, and takes it with bounds', () => {
+      const at = `${AT}.properties[spec].x-kubernetes-validations[0].rule: Forbidden:`;
+      assert.deepEqual(check(definition(inSpec({ ...names, ...rules(quadratic) }))), [
+        `${at} estimated rule cost exceeds budget by factor of more than 100x ${HINT}`,
+        `${at} contributed to estimated rule cost total exceeding cost limit for entire OpenAPIv3 schema`,
+        `${AT}: Forbidden: x-kubernetes-validations estimated rule cost total for entire OpenAPIv3 schema exceeds budget ` +
+          `by factor of more than 100x ${HINT}`,
+      ]);
+      const bounded = { ...names, maxItems: 20, items: { type: 'string', maxLength: 64 } };
+      assert.deepEqual(check(definition(inSpec({ ...bounded, ...rules(quadratic) }))), []);
+    });
+
+    it('counts how often a value can be there', () => {
+      const item = { type: 'string', maxLength: 1000, ...rules("self.contains('0123456789')") };
+      const list = (maxItems?: number): JSONSchemaProps => ({
+        type: 'array',
+        items: item,
+        ...(maxItems === undefined ? {} : { maxItems }),
+      });
+      const at = `${AT}.properties[spec].items.x-kubernetes-validations[0].rule: Forbidden: estimated rule cost`;
+      assert.deepEqual(check(definition(inSpec(list(30_000)))), [
+        `${at} exceeds budget by factor of 1.203000x ${HINT}`,
+      ]);
+      assert.deepEqual(check(definition(inSpec(list(100_000)))), [`${at} exceeds budget by factor of 4.0x ${HINT}`]);
+      // As many as a request can hold.
+      assert.equal(check(definition(inSpec(list())))[0], `${at} exceeds budget by factor of 42.0x ${HINT}`);
+      assert.deepEqual(check(definition(inSpec(list(1000)))), []);
+    });
+
+    it('refuses a schema whose rules cost too much together, and names the dearest', () => {
+      const text: JSONSchemaProps = { type: 'string', maxLength: 2_000_000, ...rules("self.contains('0123456789')") };
+      const properties = Object.fromEntries(Array.from({ length: 130 }, (_, i) => [`p${i}`, text]));
+      const found = check(definition(inSpec({ type: 'object', properties })));
+      assert.equal(found.length, 5);
+      const contributed = 'contributed to estimated rule cost total exceeding cost limit for entire OpenAPIv3 schema';
+      assert.equal(
+        found[0],
+        `${AT}.properties[spec].properties[p0].x-kubernetes-validations[0].rule: Forbidden: ${contributed}`,
+      );
+      assert.equal(
+        found[4],
+        `${AT}: Forbidden: x-kubernetes-validations estimated rule cost total for entire OpenAPIv3 schema ` +
+          `exceeds budget by factor of 1.040001x ${HINT}`,
+      );
+    });
+
+    it('leaves the schema of a version alone that was accepted before', () => {
+      const old = withStatus(definition(inSpec({ ...names, ...rules(quadratic) })), [], 0);
+      const next = structuredClone(old);
+      next.spec.names.shortNames = ['f'];
+      const errors = new FieldErrors();
+      validateDefinitionUpdate(errors, next, old);
+      assert.deepEqual(texts(errors), []);
+    });
+  });
+
   it('keeps names, scope and stored versions', () => {
     const old = withStatus(definition({ type: 'object' }), [], 0);
     const next = structuredClone(old);
