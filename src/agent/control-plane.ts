@@ -86,9 +86,9 @@ function roleFactories(
   registry: KindRegistry,
 ): Record<string, RoleFactory> {
   const { clusterCidr, serviceCidr } = identity;
+  const unreachable = deadNodes(membership);
   return {
-    scheduler: (epoch) =>
-      createScheduler({ ...base, client: api.clientFor('scheduler', epoch), unreachable: () => deadNodes(membership) }),
+    scheduler: (epoch) => createScheduler({ ...base, client: api.clientFor('scheduler', epoch), unreachable }),
     controllers: (epoch) => {
       const environment = { ...base, client: api.clientFor('controllers', epoch) };
       const nodes = new Informer<Node>(environment, NODES);

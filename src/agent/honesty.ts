@@ -16,14 +16,15 @@ import type { EventRecorder } from '../client/event-recorder.js';
  */
 export function warningExecutor(
   executor: WriteExecutor,
-  outOfReach: () => readonly string[],
+  outOfReach: () => ReadonlySet<string>,
   handicap: () => string | undefined,
 ): WriteExecutor {
   return (transaction, request): WriteReply => {
     const reply = executor(transaction, request);
     // Writes that begin at an API server carry a body; components in this process are told in other ways.
     const fromUser = (request as { body?: unknown }).body !== undefined;
-    const missing = fromUser && reply.code < 300 ? outOfReach() : [];
+    if (!fromUser || reply.code >= 300) return reply;
+    const missing = [...outOfReach()];
     if (missing.length === 0) return reply;
     const text =
       `${missing.length} peer(s) out of reach (${missing.join(', ')}): if they are alive, they may change this too; ` +

@@ -61,10 +61,18 @@ export function createApiEndpoints(membership: MembershipView): ApiEndpoints {
   };
 }
 
-/** Names of the nodes whose every known peer is dead. */
-export function deadNodes(membership: MembershipView): ReadonlySet<string> {
-  const members = membership.members();
-  const dead = new Set(members.filter(({ liveness }) => liveness === 'dead').map(({ name }) => name));
-  for (const { name, liveness } of members) if (liveness !== 'dead') dead.delete(name);
-  return dead;
+/** Names of the nodes whose every known peer is dead, for who asks with each write: found again only after a change. */
+export function deadNodes(membership: MembershipView): () => ReadonlySet<string> {
+  let known: ReadonlySet<string> | undefined;
+  membership.onChange(() => {
+    known = undefined;
+  });
+  return () => {
+    if (known) return known;
+    const members = membership.members();
+    const dead = new Set(members.filter(({ liveness }) => liveness === 'dead').map(({ name }) => name));
+    for (const { name, liveness } of members) if (liveness !== 'dead') dead.delete(name);
+    known = dead;
+    return dead;
+  };
 }

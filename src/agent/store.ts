@@ -50,7 +50,7 @@ export function createStore(
       tolerations: { notReadySeconds: config.tolerationSeconds, unreachableSeconds: config.tolerationSeconds },
     },
   );
-  const outOfReach = () => [...deadNodes(membership)];
+  const outOfReach = deadNodes(membership);
   const kinds = createKindPolicies(registry);
   const handicap = () => {
     const state = majorityState(replica.registry, replica.view?.voters ?? []);

@@ -81,9 +81,9 @@ export class Fairness {
 
   /**
    * Resolves when the request may run; its seats are taken until `release`. Rejects with {@link TooManyRequests} when it finds
-   * no seat in time or no room to wait in, and at once when the signal aborts.
+   * no seat in time or no room to wait in, and at once when the signal, which is asked for when it has to wait, aborts.
    */
-  async admit(asked: AuthorizationAttributes, width: number, signal: AbortSignal): Promise<Admitted> {
+  async admit(asked: AuthorizationAttributes, width: number, gone: () => AbortSignal): Promise<Admitted> {
     const flow = this.flows.find((candidate) => flowMatches(candidate, asked));
     const level = this.levels.get(flow?.spec?.priorityLevelConfiguration.name ?? '') ?? this.levels.get('catch-all');
     const [flowSchemaUid, priorityLevelUid] = [flow?.metadata.uid ?? '', level?.uid ?? ''];
@@ -92,7 +92,7 @@ export class Fairness {
     const free = level.tryTake(width);
     if (free) return admitted(this.released(level, free));
     const key = `${flow.metadata.name} ${distinguisherOf(flow, asked)}`;
-    const outcome = await this.wait(level, key, width, signal);
+    const outcome = await this.wait(level, key, width, gone());
     this.inQueue.set(level.waiting, { priority_level: level.name });
     if (typeof outcome === 'function') return admitted(this.released(level, outcome));
     this.rejected.inc({ priority_level: level.name, flow_schema: flow.metadata.name ?? '', reason: outcome });

@@ -251,19 +251,17 @@ export class ApiServer implements Service {
   private async seat(response: ServerResponse, { target, attributes }: Routed): Promise<() => void> {
     const { fairness } = this.deps;
     if (!fairness) return () => undefined;
-    const gone = new AbortController();
-    const onClose = () => gone.abort();
-    response.once('close', onClose);
-    try {
-      const { release, flowSchemaUid, priorityLevelUid } = await fairness.admit(attributes, 1, gone.signal);
-      response.setHeader('X-Kubernetes-PF-FlowSchema-UID', flowSchemaUid);
-      response.setHeader('X-Kubernetes-PF-PriorityLevel-UID', priorityLevelUid);
-      const lasts = target && (target.verb === 'watch' || this.isNodeBound(target.path, target.verb));
-      if (lasts) release();
-      return release;
-    } finally {
-      response.off('close', onClose);
-    }
+    const gone = () => {
+      const left = new AbortController();
+      response.once('close', () => left.abort());
+      return left.signal;
+    };
+    const { release, flowSchemaUid, priorityLevelUid } = await fairness.admit(attributes, 1, gone);
+    response.setHeader('X-Kubernetes-PF-FlowSchema-UID', flowSchemaUid);
+    response.setHeader('X-Kubernetes-PF-PriorityLevel-UID', priorityLevelUid);
+    const lasts = target && (target.verb === 'watch' || this.isNodeBound(target.path, target.verb));
+    if (lasts) release();
+    return release;
   }
 
   private async dispatch(

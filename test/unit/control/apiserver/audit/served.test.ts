@@ -154,7 +154,7 @@ describe('an audited, divided API server', () => {
         name: '',
       },
       1,
-      new AbortController().signal,
+      () => new AbortController().signal,
     );
     const turnedAway = await fetch(url + CONFIGMAPS);
     assert.deepEqual([turnedAway.status, turnedAway.headers.get('retry-after')], [429, '1']);

@@ -104,7 +104,7 @@ describe('fairness', () => {
     levels?.reset([level(spec)]);
     flows?.reset([everybody]);
   }
-  const enter = (user: string, signal = new AbortController().signal) => fairness.admit(ask(user, []), 1, signal);
+  const enter = (user: string, signal = new AbortController().signal) => fairness.admit(ask(user, []), 1, () => signal);
   /** Lets promises that are settled tell. */
   const settled = () => clock.advance(0);
 
