@@ -5,9 +5,9 @@ import { parseDuration } from '../../src/cli/duration.js';
 import { noHostsReason } from '../../test/e2e/harness/lab.js';
 import { FAULT_KINDS, FAULT_TEXTS, type FaultKind } from './plan.js';
 import { ChaosRun } from './run.js';
-import { verdictText } from './verdict.js';
+import { patientLimits, verdictText } from './verdict.js';
 
-const HELP = `usage: scripts/chaos [--for 10m] [--seed N] [--hosts 3] [--faults kill,cut,…] [--lasts 3s-12s] [--out FILE]
+const HELP = `usage: scripts/chaos [--for 10m] [--seed N] [--hosts 3] [--faults kill,cut,…] [--lasts 3s-12s] [--patience N] [--out FILE]
 
 Runs a real cluster on hosts of its own (scripts/lab) under faults, while clients write, watch and call a Service through every
 peer; then says what was promised and not kept. Exit code 1 when that is anything.
@@ -19,6 +19,7 @@ ${FAULT_KINDS.map((kind) => `  ${kind.padEnd(8)} ${FAULT_TEXTS[kind]}`).join('\n
   --hosts N      how many (3)
   --faults LIST  only these
   --lasts A-B    how long a fault lasts (3s-12s)
+  --patience N   multiply the time limits, on a machine that has much else to do (1)
   --out FILE     the verdict as JSON too
 
 Needs root, Docker Engine and iptables, and a build (npm run build). SKEIN_E2E_LAB names the lab it makes (chaos); logs of agents
@@ -37,6 +38,7 @@ const { values } = parseArgs({
     hosts: { type: 'string', default: '3' },
     faults: { type: 'string' },
     lasts: { type: 'string' },
+    patience: { type: 'string', default: '1' },
     out: { type: 'string' },
     help: { type: 'boolean', short: 'h', default: false },
   },
@@ -55,6 +57,8 @@ const unknown = kinds?.filter((kind) => !FAULT_KINDS.includes(kind as FaultKind)
 if (unknown.length > 0) stopWith(`chaos: there is no fault ${unknown.join(', ')}\n\n${HELP}`, 2);
 const [least, most] = lasts ?? [3_000, 12_000];
 if (least === undefined || most === undefined || least > most) stopWith('chaos: --lasts must be such as 3s-12s\n', 2);
+const patience = Number(values.patience);
+if (!(patience > 0)) stopWith('chaos: --patience must be a number greater than 0\n', 2);
 const reason = noHostsReason();
 if (reason !== undefined) stopWith(`chaos: ${reason}\n`, 2);
 
@@ -78,6 +82,7 @@ const run = new ChaosRun({
   hosts,
   forMs,
   lastsMs: { least, most },
+  limits: patientLimits(patience),
   log,
   signal: interrupt.signal,
   ...(kinds ? { kinds: kinds as FaultKind[] } : {}),

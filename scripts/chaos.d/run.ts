@@ -1,16 +1,15 @@
 /** One run: a cluster, its clients, one fault after the other, and the verdict. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Api } from '../../test/e2e/harness/api.js';
-import { HttpLoad, type GetNote } from '../../test/e2e/harness/http-load.js';
+import { HttpLoad } from '../../test/e2e/harness/http-load.js';
 import { eventually } from '../../test/e2e/harness/wait.js';
-import { longestGapMs } from '../../src/cli/chaos/gaps.js';
-import { callCounts, summed } from './calls.js';
 import { identical, listPaths } from './convergence.js';
 import { APPENDS, Ledger, LEASE, SHARED, type Judgement, type ShownState } from './ledger.js';
 import { aimedAt, describeFault, planFaults, type Fault, type FaultKind } from './plan.js';
 import { Replicas } from './replicas.js';
 import { Stage } from './stage.js';
-import { DEFAULT_LIMITS, exceeded, type FaultReport, type Limits, type Verdict } from './verdict.js';
+import { summarize, type Episode } from './summary.js';
+import { DEFAULT_LIMITS, type Limits, type Verdict } from './verdict.js';
 import { Watcher } from './watcher.js';
 import { CONFIG_MAPS, LEASE_PATH, NAMESPACE, Writer } from './writer.js';
 
@@ -35,22 +34,8 @@ const START_MS = 90_000;
 const WATCH_MS = 15_000;
 const SHOWN_VIOLATIONS = 20;
 
-/** What a fault's report needs besides the calls, which are known at the end only. */
-interface Episode {
-  readonly fault: Fault;
-  readonly fromMs: number;
-  readonly toMs: number;
-  /** Since the epoch, as the notes of calls are. */
-  readonly fromEpochMs: number;
-  readonly toEpochMs: number;
-  readonly lastedMs: number;
-  readonly identicalMs: number | undefined;
-  readonly replicasMs: number | undefined;
-  readonly judgement: Judgement;
-}
-
 export class ChaosRun {
-  private readonly stage: Stage;
+  readonly stage: Stage;
   private readonly ledger = new Ledger();
   private readonly broken: string[] = [];
   private readonly limits: Limits;
@@ -126,8 +111,14 @@ export class ChaosRun {
       await pause(episode.fault.restMs, signal);
     }
     const judgement = await this.finish();
-    const notes = await Promise.all(this.calls.map((load) => load.stop()));
-    return this.verdict(episodes, judgement, notes, performance.now() - beganMs);
+    const calls = await Promise.all(this.calls.map((load) => load.stop()));
+    const { writers, watchers, replicas, ledger, limits, broken, stage } = this;
+    const judgements = [...episodes.map((episode) => episode.judgement), judgement];
+    return summarize({
+      ...{ seed, hosts, limits, episodes, judgements, writers, watchers, replicas, ledger, calls },
+      tookMs: performance.now() - beganMs,
+      broken: [...stage.crashes, ...broken],
+    });
   }
 
   /** One fault, from its begin until all is well again. */
@@ -233,86 +224,6 @@ export class ChaosRun {
     await Promise.all(this.work);
     options.log('the clients have ended');
     return judgement;
-  }
-
-  private verdict(
-    episodes: readonly Episode[],
-    judgement: Judgement,
-    notes: readonly (readonly GetNote[])[],
-    tookMs: number,
-  ): Verdict {
-    const faults = episodes.map((episode) => this.report(episode, notes));
-    const { ledger, writers, watchers, replicas, stage } = this;
-    const all = [...episodes.map((episode) => episode.judgement), judgement];
-    const distinct = (pick: (one: Judgement) => readonly string[]) => [
-      ...new Set(all.flatMap((one) => [...pick(one)])),
-    ];
-    const [lost, resurrected, majority] = [
-      distinct((one) => one.lost),
-      distinct((one) => one.resurrected),
-      distinct((one) => one.majority),
-    ];
-    const gaps = watchers.flatMap((watcher) => watcher.ledger.gaps);
-    const duplicates = watchers.flatMap((watcher) => watcher.ledger.duplicates);
-    const total = (pick: (watcher: Watcher) => number) => watchers.reduce((sum, one) => sum + pick(one), 0);
-    const count = (key: keyof Writer['counts']) => writers.reduce((sum, { counts }) => sum + counts[key], 0);
-    return {
-      seed: this.options.seed,
-      hosts: stage.hosts,
-      tookMs,
-      faults,
-      writes: {
-        operations: count('operations'),
-        acknowledged: count('acknowledged'),
-        refused: count('refused'),
-        unknown: count('unknown'),
-      },
-      reads: ledger.reads,
-      lost: lost.length,
-      resurrected: resurrected.length,
-      majorityViolations: majority.length,
-      staleReads: ledger.staleReads.length,
-      watch: {
-        events: total((one) => one.ledger.events),
-        gaps: gaps.length,
-        duplicates: duplicates.length,
-        connections: total((one) => one.counts.connections),
-        relisted: total((one) => one.counts.relisted),
-      },
-      replicas: { extraSeconds: replicas.extraSeconds, missingSeconds: replicas.missingSeconds },
-      broken: [
-        ...faults.flatMap(({ broken }) => broken),
-        ...lost,
-        ...resurrected,
-        ...majority,
-        ...ledger.staleReads,
-        ...gaps,
-        ...duplicates,
-        ...stage.crashes,
-        ...this.broken,
-      ],
-    };
-  }
-
-  private report(episode: Episode, notes: readonly (readonly GetNote[])[]): FaultReport {
-    const { fault, fromMs, toMs, fromEpochMs, toEpochMs, lastedMs, identicalMs, replicasMs } = episode;
-    // In a split nobody is hit: every part goes on.
-    const isHit = (host: number) => fault.kind !== 'split' && fault.kind !== 'clock' && fault.hosts.includes(host);
-    const others = this.writers.filter((_writer, i) => !isHit(i + 1));
-    const gaps = others.map(({ acknowledgedAtMs }) => longestGapMs(acknowledgedAtMs, fromMs, toMs));
-    const counts = notes.map((list) => callCounts(list, fromEpochMs, toEpochMs));
-    const report = {
-      fault: describeFault(fault),
-      lastedMs,
-      gapMs: gaps.length === 0 ? undefined : Math.round(Math.max(...gaps)),
-      identicalMs,
-      replicasMs,
-      calls: {
-        others: summed(counts.filter((_count, i) => !isHit(i + 1))),
-        hit: summed(counts.filter((_count, i) => isHit(i + 1))),
-      },
-    };
-    return { ...report, broken: exceeded({ ...report, broken: [] }, this.limits) };
   }
 
   /** Takes everything down; the agents' logs stay when told. */

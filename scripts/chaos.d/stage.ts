@@ -37,6 +37,8 @@ export class Stage {
       this.mounts.push(agent.dataDir);
       agent.env['NODE_OPTIONS'] = `--import=${CLOCK_SHIFT}`;
       agent.env['SKEIN_CHAOS_CLOCK'] = this.clockFile(agent);
+      // For `skein chaos`, the user's form.
+      agent.env['SKEIN_CHAOS'] = 'true';
     }
     await this.cluster.startAgents(START_MS);
   }

@@ -65,8 +65,16 @@ export interface Limits {
 /** Generous: a machine that many share must not fail a run. What was measured is in the report. */
 export const DEFAULT_LIMITS: Limits = { gapMs: 15_000, identicalMs: 90_000, replicasMs: 120_000, outageMs: 20_000 };
 
+/** The default limits, all of them multiplied. */
+export const patientLimits = (factor: number): Limits => ({
+  gapMs: DEFAULT_LIMITS.gapMs * factor,
+  identicalMs: DEFAULT_LIMITS.identicalMs * factor,
+  replicasMs: DEFAULT_LIMITS.replicasMs * factor,
+  outageMs: DEFAULT_LIMITS.outageMs * factor,
+});
+
 /** The bounds that a fault's figures exceed, in words. */
-export function exceeded(report: FaultReport, limits: Limits): string[] {
+export function exceeded(report: Omit<FaultReport, 'broken'>, limits: Limits): string[] {
   const { fault, gapMs, identicalMs, replicasMs, calls } = report;
   return [
     ...(gapMs !== undefined && gapMs > limits.gapMs ? [`${fault}: ${time(gapMs)} without an acknowledged write`] : []),

@@ -42,7 +42,10 @@ describe('the plan of faults', () => {
         assert.equal(fault.clockOffsetMs !== 0, fault.kind === 'clock');
         if (fault.kind !== 'split') continue;
         assert.ok(fault.groups.length >= 2 && fault.groups.every((group) => group.length > 0));
-        assert.deepEqual(fault.groups.flat().toSorted((a, b) => a - b), all);
+        assert.deepEqual(
+          fault.groups.flat().toSorted((a, b) => a - b),
+          all,
+        );
       }
     }
   });
@@ -52,7 +55,10 @@ describe('the plan of faults', () => {
     const counts = (kind: string) =>
       new Set(faults.filter((one) => one.kind === kind).map(({ hosts }) => hosts.length));
     assert.deepEqual(counts('kill'), new Set([1, 2, 3]));
-    assert.deepEqual([...counts('freeze')].toSorted((a, b) => a - b), [1, 2]);
+    assert.deepEqual(
+      [...counts('freeze')].toSorted((a, b) => a - b),
+      [1, 2],
+    );
     assert.deepEqual(counts('cut'), new Set([1]));
   });
 
