@@ -174,6 +174,7 @@ function createExtension(
     },
     importImage,
     history,
+    conflicts: { registry: history.registry, conflicts: () => replica.conflicts, fresh: () => history.fresh() },
     backup: {
       fresh: () => history.fresh(),
       snapshot: () => replica.snapshot(),

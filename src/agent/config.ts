@@ -66,6 +66,16 @@ export const agentConfigSchema = z.strictObject({
     .describe('On how many live peers a write must be on disk'),
   fsync: flag.default(true).describe('Force acknowledged writes through to the medium'),
   historyEvents: positive.default(10_000).describe('Events kept for watches to resume from'),
+  changesPerObject: positive.default(50).describe('Changes of an object kept to be shown by `skein history`'),
+  changesMegabytes: positive
+    .default(32)
+    .describe(
+      'Size of all changes kept, in memory and on disk, in MiB; of the objects not changed for longest they go first',
+    ),
+  conflictsKept: positive
+    .default(2_000)
+    .describe('Values overridden by merges that are kept to be shown by `skein conflicts`; the oldest go first'),
+  conflictsMegabytes: positive.default(16).describe('… and their size, in MiB'),
   logMegabytes: positive.default(64).describe('Log kept in memory and on disk for peers that catch up, in MiB'),
   tombstoneRetentionHours: positive.default(24).describe('How long deletions are remembered'),
   tolerationSeconds: integer

@@ -5,6 +5,7 @@ import { badRequest, methodNotAllowed, notFoundPath, tooLarge } from '../api/err
 import type { PathExtension } from '../control/apiserver/http/server.js';
 import type { JoinAnswer } from '../security/ca/join-server.js';
 import { sendBackup, type BackupDeps } from './backup-endpoint.js';
+import { answerConflicts, CONFLICTS_PATH, conflictsTarget, type ConflictsDeps } from './conflicts-endpoint.js';
 import { answerHistory, HISTORY_PREFIX, historyTarget, type HistoryDeps } from './history-endpoint.js';
 import { describeChaos, startChaos, type ChaosDeps } from './chaos.js';
 import { CA_PATH, JOIN_PATH, MAX_JOIN_BODY_BYTES } from '../security/ca/join-protocol.js';
@@ -27,6 +28,7 @@ export interface SkeinEndpointsDeps {
   /** Loads an image archive and returns the tags it brought. */
   importImage(archive: IncomingMessage): Promise<readonly string[]>;
   readonly history: HistoryDeps;
+  readonly conflicts: ConflictsDeps;
   readonly backup: BackupDeps;
   /** What `skein chaos` may do to this peer. */
   readonly chaos: ChaosDeps;
@@ -47,14 +49,19 @@ export function createSkeinEndpoints(deps: SkeinEndpointsDeps): PathExtension {
       return false;
     },
     standsFor(method, { pathname }) {
-      const path = method === 'GET' ? historyTarget(pathname) : undefined;
-      return path && { path, verb: 'get' };
+      const path = method === 'GET' ? (historyTarget(pathname) ?? conflictsTarget(pathname)) : undefined;
+      return path && { path, verb: path.name === '' ? 'list' : 'get' };
     },
     async handle(request, response, url) {
       const { pathname, searchParams } = url;
       if (!pathname.startsWith(ROOT)) return false;
       if (request.method === 'GET' && pathname.startsWith(HISTORY_PREFIX)) {
         const body = JSON.stringify(await answerHistory(deps.history, url));
+        response.writeHead(200, { 'Content-Type': 'application/json' }).end(body);
+        return true;
+      }
+      if (request.method === 'GET' && (pathname === CONFLICTS_PATH || conflictsTarget(pathname))) {
+        const body = JSON.stringify(await answerConflicts(deps.conflicts, url));
         response.writeHead(200, { 'Content-Type': 'application/json' }).end(body);
         return true;
       }

@@ -4,6 +4,7 @@ import { createWritePipeline, type WritePipeline } from '../control/apiserver/pi
 import { DEFAULT_ADMISSION } from '../security/admission/default-plugins.js';
 import type { NodeIdentity } from '../security/ca/identity-store.js';
 import type { Disk } from '../store/disk.js';
+import { HISTORY_LIMITS } from '../store/object-history.js';
 import { DEFAULT_REPLICA_OPTIONS } from '../store/replication/context.js';
 import { Replica } from '../store/replication/replica.js';
 import type { ComponentBase } from './base.js';
@@ -32,7 +33,16 @@ export interface Store {
 
 export type StoreSettings = Pick<
   AgentConfig,
-  'ack' | 'fsync' | 'historyEvents' | 'logMegabytes' | 'tombstoneRetentionHours' | 'tolerationSeconds'
+  | 'ack'
+  | 'fsync'
+  | 'historyEvents'
+  | 'changesPerObject'
+  | 'changesMegabytes'
+  | 'conflictsKept'
+  | 'conflictsMegabytes'
+  | 'logMegabytes'
+  | 'tombstoneRetentionHours'
+  | 'tolerationSeconds'
 >;
 
 export function createStore(
@@ -78,6 +88,12 @@ export function createStore(
       ack: config.ack,
       fsync: config.fsync,
       historyEvents: config.historyEvents,
+      objectHistory: {
+        ...HISTORY_LIMITS,
+        changes: config.changesPerObject,
+        totalBytes: config.changesMegabytes * 2 ** 20,
+      },
+      conflicts: { values: config.conflictsKept, bytes: config.conflictsMegabytes * 2 ** 20 },
       logBytes: config.logMegabytes * 2 ** 20,
       logFrames: LOG_FRAMES,
       replies: REPLIES,

@@ -43,6 +43,11 @@ const COMMANDS: readonly Entry[] = [
     summary: 'Show who changed which fields of an object',
     load: () => import('./commands/history.js'),
   },
+  {
+    name: 'conflicts',
+    summary: 'Show what merges after splits overrode, with both values',
+    load: () => import('./commands/conflicts.js'),
+  },
   { name: 'diff', summary: 'Show what changed of an object since then', load: () => import('./commands/diff.js') },
   {
     name: 'chaos',

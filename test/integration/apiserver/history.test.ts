@@ -1,4 +1,4 @@
-/** The past of objects, over HTTP and by the commands, on a replica of its own. */
+/** The past of objects, and what merges overrode, over HTTP and by the commands, on a replica of its own. */
 import assert from 'node:assert/strict';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -17,6 +17,7 @@ import { createApiPipeline, createWritePipeline } from '../../../src/control/api
 import { SYSTEM_USER } from '../../../src/control/apiserver/writes/executor.js';
 import { LevelDisk } from '../../../src/store/level-disk.js';
 import { DEFAULT_REPLICA_OPTIONS, type PeerNetwork } from '../../../src/store/replication/context.js';
+import { CONFLICT_LIMITS, noteConflicts, type MergeReport } from '../../../src/store/replication/conflict-log.js';
 import { Replica } from '../../../src/store/replication/replica.js';
 import { skein } from '../../unit/cli/terminal.js';
 
@@ -41,7 +42,12 @@ async function startHistoryCluster(dir: string) {
       disk: new LevelDisk(join(dir, 'store')),
       network: alone,
       policies: createKindPolicies(registry),
-      executor: writes.executor,
+      executor: (transaction, request) => {
+        const { reports } = request as { reports?: readonly MergeReport[] };
+        if (!reports) return writes.executor(transaction, request);
+        noteConflicts(transaction, reports, CONFLICT_LIMITS);
+        return { code: 200, body: {}, warnings: [] };
+      },
     },
     {
       ...DEFAULT_REPLICA_OPTIONS,
@@ -66,7 +72,9 @@ async function startHistoryCluster(dir: string) {
   });
   await pipeline.followers.start();
   const history = { registry, past: replica.past.bind(replica), fresh: () => pipeline.reads.fresh(undefined) };
-  const extension = createSkeinEndpoints({ history } as unknown as SkeinEndpointsDeps);
+  const { fresh } = history;
+  const conflicts = { registry, conflicts: () => replica.conflicts, fresh };
+  const extension = createSkeinEndpoints({ history, conflicts } as unknown as SkeinEndpointsDeps);
   const serve = async (insecureUser: { name: string; groups: readonly string[] }) => {
     const server = new ApiServer({ ...pipeline.server, extension }, { port: 0, host: '127.0.0.1', insecureUser });
     await server.start();
@@ -106,6 +114,14 @@ describe('the history of objects', () => {
   const MAPS = '/api/v1/namespaces/default/configmaps';
   const PAST = `/skein/v1/history${MAPS}`;
   const cli = (line: string) => skein(line.split(' '), { env: { SKEIN_DATA_DIR: dir } });
+  const start = async () => {
+    cluster = await startHistoryCluster(dir);
+    const config = {
+      clusters: [{ name: 'c', cluster: { server: cluster.urls[0] } }],
+      contexts: [{ name: 'x', context: { cluster: 'c' } }],
+    };
+    await writeFile(join(dir, 'admin.kubeconfig'), JSON.stringify({ ...config, 'current-context': 'x' }));
+  };
   const write = async (method: string, path: string, manager: string, data: object) => {
     const body = { metadata: { name: 'm' }, data };
     const { body: object } = await ask(`${path}?fieldManager=${manager}`, { method, body });
@@ -114,13 +130,8 @@ describe('the history of objects', () => {
 
   before(async () => {
     dir = await mkdtemp(join(tmpdir(), 'skein-history-'));
-    cluster = await startHistoryCluster(dir);
-    const { client, urls } = cluster;
-    const config = {
-      clusters: [{ name: 'c', cluster: { server: urls[0] } }],
-      contexts: [{ name: 'x', context: { cluster: 'c' } }],
-    };
-    await writeFile(join(dir, 'admin.kubeconfig'), JSON.stringify({ ...config, 'current-context': 'x' }));
+    await start();
+    const { client } = cluster;
     await client.create(NAMESPACES, { metadata: { name: 'default' } });
     await write('POST', MAPS, 'maker', { a: '1', b: '1' });
     await write('PUT', `${MAPS}/m`, 'editor', { a: '2', b: '1' });
@@ -221,5 +232,74 @@ describe('the history of objects', () => {
     assert.equal((await ask(`${PAST}/short`, { as: 1 })).code, 403);
     assert.equal((await ask('/skein/v1/history/', { as: 1 })).code, 403);
     assert.equal((await ask(`${PAST}/m`, { method: 'DELETE', as: 1 })).code, 403);
+  });
+
+  const CONFLICTS = '/skein/v1/conflicts';
+
+  it('tells what merges overrode, to those who may see the objects', async () => {
+    const parts = { ours: ['n1', 'n2'], theirs: ['n3'] };
+    const atMs = Date.UTC(2026, 0, 31, 12);
+    const report = (key: string, path: string): MergeReport => ({
+      key,
+      parts,
+      isDerived: false,
+      conflicts: [
+        {
+          path,
+          kept: { value: 'late', atMs, by: 'kubectl', side: 'theirs' },
+          dropped: [{ value: { long: 'x'.repeat(60) }, atMs: atMs - 1_000, by: 'helm', side: 'ours' }],
+        },
+        { path: 'status.phase', kept: { value: 'a', side: 'ours' }, dropped: [{ side: 'theirs' }] },
+      ],
+    });
+    const reports = [report('/configmaps/default/m', 'data.a'), report('apps/deployments/other/web', 'spec.replicas')];
+    await cluster.replica.write('conflicts', { reports });
+    const { body } = await ask(CONFLICTS);
+    const items = body['items'] as Record<string, unknown>[];
+    assert.deepEqual(
+      items.map(({ kind, namespace, name, field }) => [kind, namespace, name, field]).toSorted(),
+      [
+        ['ConfigMap', 'default', 'm', 'data.a'],
+        ['Deployment', 'other', 'web', 'spec.replicas'],
+      ],
+      'statuses are observations, and not listed',
+    );
+    assert.deepEqual(items[0]?.['kept'], { value: 'late', by: 'kubectl', time: '2026-01-31T12:00:00Z', part: ['n3'] });
+    const { out } = await cli('conflicts');
+    assert.match(
+      out,
+      /^NAMESPACE +KIND\/NAME +FIELD +KEPT +DROPPED +WHEN\n(.*\n)*default +configmap\/m +data\.a +"late" +\{"long":"x+… +\S+Z\n/,
+    );
+    assert.match(out, /^other +deployment\.apps\/web +spec\.replicas /m);
+    const wide = await cli('conflicts deploy/web -n other -o wide');
+    assert.match(wide.out, /^other +deployment\.apps\/web .*"x{60}"\} +kubectl \S+ n3 +helm \S+ n1,n2 +\S+Z\n$/m);
+    assert.doesNotMatch(wide.out, /configmap/);
+    assert.match((await cli('conflicts -n nowhere')).out, /^No conflicts/);
+    assert.equal((JSON.parse((await cli('conflicts --since 1h -o json')).out) as { items: [] }).items.length, 2);
+    assert.match((await cli('conflicts --since soon')).err, /"soon" is no duration such as 2h/);
+    assert.equal((await ask(`${CONFLICTS}?since=soon`)).code, 400);
+    const MINE = `${CONFLICTS}${MAPS}`;
+    const codes = [CONFLICTS, MINE, `${MINE}/m`, `${MINE}/other`].map(
+      async (path) => (await ask(path, { as: 1 })).code,
+    );
+    assert.deepEqual(await Promise.all(codes), [403, 403, 200, 403]);
+  });
+
+  it('survives a restart of the agent, as what was overridden does', async () => {
+    const before = await ask(`${PAST}/m`);
+    const conflicts = await ask(CONFLICTS);
+    await cluster.stop();
+    await start();
+    assert.deepEqual((await ask(`${PAST}/m`)).body, before.body);
+    assert.deepEqual((await ask(CONFLICTS)).body, conflicts.body);
+    const { out } = await cli(`get cm m --at ${revisions[0]}`);
+    assert.match(out, /^apiVersion: v1\ndata:\n {2}a: "1"\n {2}b: "1"\nkind: ConfigMap\n/);
+    assert.match((await cli(`diff cm/m --from ${revisions[0]}`)).out, /\n~ data\.a: "1" -> "2"\n/);
+    await write('PUT', `${MAPS}/m`, 'later', { a: '3' });
+    const { body } = await ask(`${PAST}/m`);
+    assert.deepEqual(
+      (body['changes'] as { by: string }[]).map(({ by }) => by),
+      ['maker', 'editor', 'editor', 'later'],
+    );
   });
 });

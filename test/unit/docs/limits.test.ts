@@ -7,6 +7,7 @@ import { DOCUMENT_LIMITS } from '../../../src/store/crdt/document.js';
 import { MAX_WRITERS } from '../../../src/store/crdt/field-tree.js';
 import { HISTORY_LIMITS } from '../../../src/store/object-history.js';
 import { MAX_PENDING } from '../../../src/store/record.js';
+import { CONFLICT_LIMITS } from '../../../src/store/replication/conflict-log.js';
 import { DEFAULT_REPLICA_OPTIONS } from '../../../src/store/replication/context.js';
 
 const read = (path: string) => readFileSync(new URL(`../../../docs/${path}`, import.meta.url), 'utf8');
@@ -50,6 +51,11 @@ const ROWS: readonly (readonly [row: string, ...says: string[]])[] = [
     count(HISTORY_LIMITS.changes),
     `${HISTORY_LIMITS.bytes / 1024} KiB`,
     `${HISTORY_LIMITS.totalBytes / 2 ** 20} MiB`,
+  ],
+  [
+    'values overridden by merges kept to be shown',
+    count(CONFLICT_LIMITS.values),
+    `${CONFLICT_LIMITS.bytes / 2 ** 20} MiB`,
   ],
   [
     'changes of a document before it is squashed',
