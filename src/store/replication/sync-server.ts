@@ -22,7 +22,7 @@ import { keyString, parseKey } from '../object-store.js';
 import type { KindPolicy } from '../kind-policy.js';
 import { encodeChanges } from '../object-history.js';
 import { afterDelete, decodeRecord, encodeRecord, type ObjectRecord } from '../record.js';
-import { NO_STAMP, type Stamp } from '../stamp.js';
+import { laterStamp, NO_STAMP, type Stamp } from '../stamp.js';
 import type { MergeReport } from './conflict-log.js';
 import type { ReplicaContext } from './context.js';
 import { differingBuckets, digestBuckets, statesIn } from './digest.js';
@@ -231,8 +231,9 @@ export class SyncServer {
         continue;
       }
       if (ours && this.isMajorityOnly(ours, theirs, policy)) {
-        if (lines < 0 || (lines === 0 && theirs.version > ours.version)) changed.push(theirs);
-        continue;
+        const newer = lines === 0 ? compareDecisions(theirs, ours) : -lines;
+        if (newer > 0) changed.push(theirs);
+        if (newer !== 0) continue;
       }
       const merged =
         ours && this.livesHere(ours, policy, session)
@@ -276,7 +277,8 @@ export class SyncServer {
 
   /**
    * Of what only a majority changes there are no two versions to merge: one line has the newest, and what the other has
-   * besides was never acknowledged. What a node says of a pod that it runs is no such change.
+   * besides was never acknowledged. What a node says of a pod that it runs is no such change, nor is a status: any part of the
+   * cluster writes it, so it does not tell which is the newest.
    */
   private isMajorityOnly(ours: ObjectRecord, theirs: ObjectRecord, policy: KindPolicy): boolean {
     if (ours.key === REGISTRY_KEY) return true;
@@ -334,4 +336,12 @@ export class SyncServer {
       position: session.installAt,
     });
   }
+}
+
+/** Positive when the first was last written, or deleted, after the second; their statuses do not count. */
+function compareDecisions(a: ObjectRecord, b: ObjectRecord): number {
+  const decided = ({ value, version, parts }: ObjectRecord) =>
+    value ? laterStamp(parts.metadata, parts.spec) : version;
+  const [one, two] = [decided(a), decided(b)];
+  return one === two ? 0 : one > two ? 1 : -1;
 }

@@ -80,8 +80,8 @@ export function taintEvictionController(
 
   async function evict(pod: Pod): Promise<void> {
     const { namespace = '', name = '', uid = '' } = pod.metadata;
-    event(pod, `Marking for deletion Pod ${keyOf(pod)}`);
-    const others = (pod.status?.conditions ?? []).filter(({ type }) => type !== 'DisruptionTarget');
+    const conditions = pod.status?.conditions ?? [];
+    const others = conditions.filter(({ type }) => type !== 'DisruptionTarget');
     const disrupted = {
       type: 'DisruptionTarget',
       status: 'True',
@@ -89,8 +89,13 @@ export function taintEvictionController(
       message: 'Taint manager: deleting due to NoExecute taint',
       lastTransitionTime: rfc3339(clock.nowMs()),
     };
+    // Once: a deletion may be refused for long, and a write with each try would wake this at once.
+    const isMarked = conditions.some(({ type, reason }) => type === disrupted.type && reason === disrupted.reason);
     try {
-      await client.updateStatus<Pod>(PODS, { ...pod, status: { ...pod.status, conditions: [...others, disrupted] } });
+      if (!isMarked) {
+        event(pod, `Marking for deletion Pod ${keyOf(pod)}`);
+        await client.updateStatus<Pod>(PODS, { ...pod, status: { ...pod.status, conditions: [...others, disrupted] } });
+      }
       await client.delete(PODS, namespace, name, { preconditions: { uid } });
     } catch (error) {
       if (!isNotFound(error)) throw error;
