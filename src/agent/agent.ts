@@ -23,7 +23,8 @@ import type { AgentBase } from './base.js';
 import type { AgentConfig } from './config.js';
 import { createControlPlane } from './control-plane.js';
 import { Gate, Gatekeeper } from './gate.js';
-import { enrol, writeAdminKubeconfig, type Enrolment } from './identity.js';
+import { Certificates } from './certificates.js';
+import { enrol, kubernetesIp, type Enrolment } from './identity.js';
 import { defaultAddress } from './machine.js';
 import { createMesh } from './mesh.js';
 import { createNode } from './node.js';
@@ -103,7 +104,13 @@ async function assemble(
   const disk = new LevelDisk(join(config.dataDir, 'store'));
   const store = createStore(base, config, enrolment, mesh, registry, disk);
   const { replica } = store;
-  const api = createApi(base, config, address, enrolment, mesh, store, registry);
+  const certificates = new Certificates(base, enrolment.ca, identity, {
+    dataDir: config.dataDir,
+    apiUrl: `https://${address}:${config.apiPort}`,
+    request: { addresses: [address], serviceIp: kubernetesIp(identity.serviceCidr) },
+    lifeMs: config.certificateHours * 3_600_000,
+  });
+  const api = createApi(base, config, address, { ...enrolment, certificates }, mesh, store, registry);
   const node = await createNode(
     { ...base, client: api.client },
     {
@@ -112,7 +119,7 @@ async function assemble(
       address,
       clusterCidr: identity.clusterCidr,
       serviceCidr: identity.serviceCidr,
-      tls: { key: identity.keyPem, cert: identity.certPem, ca: identity.caCertPem },
+      certificates,
       peerServers: () =>
         mesh.membership
           .members()
@@ -123,15 +130,19 @@ async function assemble(
     },
   );
   const server = api.createServer((archive) => node.importImage(archive));
-  // Not before the store of the data directory is ours: a second agent started by mistake must not spoil it for the first.
-  const kubeconfig: Service = {
-    name: 'admin-kubeconfig',
-    start: () => writeAdminKubeconfig(enrolment.ca, config, address),
-    stop: () => Promise.resolve(),
-  };
   const gatekeeper = new Gatekeeper(base, gate, mesh, replica, () => onFailure(new Error(removedText(config.dataDir))));
   const control = createControlPlane(base, enrolment, mesh, store, api, registry, onFailure);
   const damage = new StoreConditions({ ...base, client: api.client, replica }, config.dataDir, identity.nodeName);
-  const services = [...mesh.services, replica, gatekeeper, kubeconfig, api.followers, server, ...control, damage, node];
+  const services = [
+    ...mesh.services,
+    replica,
+    gatekeeper,
+    certificates,
+    api.followers,
+    server,
+    ...control,
+    damage,
+    node,
+  ];
   return new ServiceGroup('agent', services, base.log);
 }

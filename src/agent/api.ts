@@ -25,6 +25,7 @@ import type { ObjectStore } from '../store/object-store.js';
 import { FIRST_FORMAT, FORMATS, formatRefusal } from '../store/formats.js';
 import type { Replica } from '../store/replication/replica.js';
 import type { AgentBase } from './base.js';
+import type { Certificates } from './certificates.js';
 import type { AgentConfig } from './config.js';
 import { createAudit } from './audit.js';
 import { processHarm } from './chaos.js';
@@ -61,7 +62,7 @@ export function createApi(
   base: AgentBase,
   config: AgentConfig,
   address: string,
-  enrolment: Enrolment,
+  enrolment: Enrolment & { readonly certificates: Certificates },
   mesh: Mesh,
   { replica, writes }: Store,
   registry: KindRegistry,
@@ -73,13 +74,13 @@ export function createApi(
     { clusterDomain: config.clusterDomain },
   );
   const { reads, client } = pipeline;
-  const tls = { key: identity.keyPem, cert: identity.certPem, ca: identity.caCertPem };
-  const agent = new HttpsAgent({ ...tls, keepAlive: true, maxSockets: SOCKETS_PER_NODE });
+  const { certificates } = enrolment;
+  const agent = new HttpsAgent({ keepAlive: true, maxSockets: SOCKETS_PER_NODE });
   registerMetricsKinds(registry);
   const nodes = new NodeProxy({
     store: replica,
     reads,
-    dialer: { request: (options) => httpsRequest({ ...options, agent, ...tls }) },
+    dialer: { request: (options) => httpsRequest({ ...options, agent, ...certificates.tls }) },
   });
   const audit = createAudit(base, config);
   return {
@@ -105,7 +106,7 @@ export function createApi(
             fresh: () => reads.fresh(undefined),
           }),
         },
-        { port: config.apiPort, host: '0.0.0.0', tls },
+        { port: config.apiPort, host: '0.0.0.0', tls: certificates.tls, renewals: certificates },
       ),
   };
 }
@@ -140,6 +141,7 @@ function createExtension(
     facts: { clusterId, clusterCidr, serviceCidr },
     clusterSecret: identity.clusterSecret,
     serviceIp: kubernetesIp(serviceCidr),
+    certificateLifeMs: config.certificateHours * 3_600_000,
     holdersOf: (name: string) =>
       membership
         .members()

@@ -78,6 +78,9 @@ export const agentConfigSchema = z.strictObject({
   conflictsMegabytes: positive.default(16).describe('… and their size, in MiB'),
   logMegabytes: positive.default(64).describe('Log kept in memory and on disk for peers that catch up, in MiB'),
   tombstoneRetentionHours: positive.default(24).describe('How long deletions are remembered'),
+  certificateHours: positive
+    .default(8_760)
+    .describe("How long this peer's certificates live, in hours; they are renewed when a third of it is left"),
   tolerationSeconds: integer
     .min(0)
     .default(5)

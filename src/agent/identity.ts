@@ -7,7 +7,7 @@ import type { Logger } from '../base/log.js';
 import { formatIp, parseCidr } from '../base/ipv4.js';
 import type { Random } from '../base/random.js';
 import { newPeerKey, peerIdOf } from '../p2p/libp2p/identity.js';
-import { ADMIN, ClusterCa } from '../security/ca/authority.js';
+import { ClusterCa } from '../security/ca/authority.js';
 import { foundCluster, joinedIdentity, renewCertificate } from '../security/ca/founding.js';
 import { loadIdentity, saveIdentity, type NodeIdentity } from '../security/ca/identity-store.js';
 import { join } from '../security/ca/join-client.js';
@@ -65,6 +65,7 @@ export async function enrol(deps: Deps, config: AgentConfig, address: string): P
       serviceCidr,
       serviceIp: kubernetesIp(serviceCidr),
       addresses: [address],
+      lifeMs: config.certificateHours * 3_600_000,
       ...(restored?.keys ? { keys: restored.keys } : {}),
     });
     return finish(deps, config, identity, [], true);
@@ -87,6 +88,7 @@ async function comeBack(deps: Deps, config: AgentConfig, identity: NodeIdentity,
   const renewed = await renewCertificate(deps, config.dataDir, identity, {
     addresses: [address],
     serviceIp: kubernetesIp(identity.serviceCidr),
+    lifeMs: config.certificateHours * 3_600_000,
   });
   const ca = await ClusterCa.load(deps, renewed.caCertPem, renewed.caKeyPem);
   return { identity: renewed, ca, peers: [], founded: existsSync(joinPath(config.dataDir, FOUNDER_FILE)) };
@@ -104,33 +106,4 @@ async function finish(
   await removeFoundingFacts(config.dataDir);
   const ca = await ClusterCa.load(deps, identity.caCertPem, identity.caKeyPem);
   return { identity, ca, peers, founded };
-}
-
-/**
- * `D/admin.kubeconfig`: full rights, so 0600. Written anew at each start, since addresses may change; not before this
- * agent has the store of the data directory, or a second one started by mistake would spoil it for the first.
- */
-export async function writeAdminKubeconfig(ca: ClusterCa, config: AgentConfig, address: string): Promise<void> {
-  const { certPem, keyPem } = await ca.issueClient(ADMIN);
-  const base64 = (text: string) => Buffer.from(text).toString('base64');
-  const kubeconfig = `apiVersion: v1
-kind: Config
-clusters:
-- name: skein
-  cluster:
-    server: https://${address}:${config.apiPort}
-    certificate-authority-data: ${base64(ca.certPem)}
-users:
-- name: kubernetes-admin
-  user:
-    client-certificate-data: ${base64(certPem)}
-    client-key-data: ${base64(keyPem)}
-contexts:
-- name: kubernetes-admin@skein
-  context:
-    cluster: skein
-    user: kubernetes-admin
-current-context: kubernetes-admin@skein
-`;
-  await writeFile(joinPath(config.dataDir, 'admin.kubeconfig'), kubeconfig, { mode: 0o600 });
 }

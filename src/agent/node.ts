@@ -18,6 +18,7 @@ import { FakeRuntime } from '../node/runtime/fake/fake-runtime.js';
 import { shellProgram } from '../node/runtime/fake/shell-program.js';
 import { ProcessRuntime } from '../node/runtime/process/process-runtime.js';
 import type { PodNetwork, Runtime } from '../node/runtime/runtime.js';
+import type { Certificates } from './certificates.js';
 import type { AgentConfig } from './config.js';
 import { dnsIp } from './identity.js';
 import { createKubelet, type NodeDeps } from './kubelet.js';
@@ -31,7 +32,7 @@ export interface NodeSettings {
   readonly address: string;
   readonly clusterCidr: string;
   readonly serviceCidr: string;
-  readonly tls: { readonly key: string; readonly cert: string; readonly ca: string };
+  readonly certificates: Pick<Certificates, 'tls' | 'onRenewal'>;
   /** `host:port` of the other live peers' node servers. */
   readonly peerServers: () => readonly string[];
   /** True once the local copy of the cluster's state is as new as the group's. */
@@ -98,7 +99,8 @@ export async function createNode(deps: NodeDeps, settings: NodeSettings): Promis
       host: address,
       port: config.kubeletPort,
       ...(config.readOnlyPort === 0 ? {} : { readOnlyPort: config.readOnlyPort }),
-      tls: { ...settings.tls, requestCert: true, rejectUnauthorized: false },
+      tls: { ...settings.certificates.tls, requestCert: true, rejectUnauthorized: false },
+      renewals: settings.certificates,
       authorize: kubeletAuthorization(settings.access, nodeName),
       extra: [
         (request, response) => {
@@ -164,12 +166,16 @@ function createRuntime(
   }
 }
 
-function peerImageClient({ tls, peerServers }: NodeSettings) {
+function peerImageClient({ certificates, peerServers }: NodeSettings) {
   return {
     peers: peerServers,
     request: (peer: string, path: string) =>
       new Promise<IncomingMessage>((resolve, reject) => {
-        const request = httpsRequest(`https://${peer}${path}`, { ...tls, timeout: IMAGE_REQUEST_TIMEOUT_MS }, resolve);
+        const request = httpsRequest(
+          `https://${peer}${path}`,
+          { ...certificates.tls, timeout: IMAGE_REQUEST_TIMEOUT_MS },
+          resolve,
+        );
         request.once('timeout', () => request.destroy(new Error('no answer in time')));
         request.once('error', reject);
         request.end();

@@ -37,6 +37,8 @@ export async function foundCluster(
     readonly serviceCidr: string;
     readonly serviceIp: string;
     readonly addresses: readonly string[];
+    /** How long the peer's certificate lives, in milliseconds; a year unless told. */
+    readonly lifeMs?: number;
     readonly keys?: ClusterKeys;
   },
 ): Promise<NodeIdentity> {
@@ -48,6 +50,7 @@ export async function foundCluster(
     nodeName,
     peerId: peer.peerId,
     addresses: options.addresses,
+    ...(options.lifeMs === undefined ? {} : { lifeMs: options.lifeMs }),
     serviceIp: options.serviceIp,
   });
   return {

@@ -28,6 +28,8 @@ export interface JoinServerDeps {
   readonly clusterSecret: Uint8Array;
   /** The ClusterIP of the Service `kubernetes`. */
   readonly serviceIp: string;
+  /** How long the certificate lives, in milliseconds. */
+  readonly certificateLifeMs: number;
   /** Peer ids of members (alive or not forgotten) that have this node name. */
   readonly holdersOf: (nodeName: string) => readonly { readonly peerId: string; readonly alive: boolean }[];
   /** Why a build that knows these formats cannot work with the cluster; undefined when it can. */
@@ -87,7 +89,13 @@ async function admit(deps: JoinServerDeps, request: JoinRequest): Promise<JoinRe
 async function sign(deps: JoinServerDeps, request: JoinRequest): Promise<string> {
   const { nodeName, peerId, addresses } = request;
   try {
-    return await deps.ca.signServingRequest(request.csrPem, { nodeName, peerId, addresses, serviceIp: deps.serviceIp });
+    return await deps.ca.signServingRequest(request.csrPem, {
+      nodeName,
+      peerId,
+      addresses,
+      serviceIp: deps.serviceIp,
+      lifeMs: deps.certificateLifeMs,
+    });
   } catch (error) {
     throw new JoinError('bad-request', 'the certificate request cannot be used', { cause: error });
   }

@@ -3,7 +3,7 @@
  * `Status` failures. Nothing is kept per client but open watches and upgraded connections, which end with the server.
  */
 import { createServer as createHttp, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import { createServer as createHttps } from 'node:https';
+import { createServer as createHttps, Server as SecureServer } from 'node:https';
 import type { AddressInfo, Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { TLSSocket } from 'node:tls';
@@ -11,6 +11,7 @@ import type { Clock } from '../../../base/clock.js';
 import type { Service } from '../../../base/lifecycle.js';
 import { errorText, type Logger } from '../../../base/log.js';
 import { uuid, type Random } from '../../../base/random.js';
+import type { TlsMaterial, TlsRenewals } from '../../../base/tls.js';
 import { ApiError, methodNotAllowed } from '../../../api/errors.js';
 import type { KubeObject } from '../../../api/object.js';
 import type { KindRegistry } from '../../../api/schema/registry.js';
@@ -92,7 +93,9 @@ export interface ApiServerOptions {
   readonly port: number;
   readonly host: string;
   /** PEM; absent: plain HTTP (tests only). */
-  readonly tls?: { readonly key: string; readonly cert: string; readonly ca: string };
+  readonly tls?: TlsMaterial;
+  /** Tells of certificates that take the place of `tls`. */
+  readonly renewals?: TlsRenewals;
   /** Bytes of a request body; 3 MiB unless told. */
   readonly bodyBytes?: number;
   /** Within how many milliseconds the body of a write must have arrived; 60,000 unless told. */
@@ -143,6 +146,7 @@ export class ApiServer implements Service {
   private readonly resources: ResourceHandler;
   private readonly paths: PathHandler;
   private server: Server | undefined;
+  private stopRenewals: () => void = () => undefined;
 
   constructor(
     private readonly deps: ApiServerDeps,
@@ -170,7 +174,7 @@ export class ApiServer implements Service {
   }
 
   async start(): Promise<void> {
-    const { tls, port, host } = this.options;
+    const { tls, renewals, port, host } = this.options;
     const server = tls ? createHttps({ ...tls, requestCert: true, rejectUnauthorized: false }) : createHttp();
     // Watches and uploads outlive any fixed request timeout; slow headers do not.
     server.requestTimeout = 0;
@@ -190,6 +194,8 @@ export class ApiServer implements Service {
       server.listen(port, host, resolve);
     });
     this.server = server;
+    if (server instanceof SecureServer)
+      this.stopRenewals = renewals?.onRenewal((next) => server.setSecureContext(next)) ?? this.stopRenewals;
   }
 
   async stop(): Promise<void> {
@@ -197,6 +203,7 @@ export class ApiServer implements Service {
     const { server } = this;
     if (!server) return;
     this.server = undefined;
+    this.stopRenewals();
     const closed = new Promise<void>((resolve) => server.close(() => resolve()));
     // Watches have been ended above; what is still open after a moment is cut.
     const cancel = this.deps.clock.timer(500, () => {

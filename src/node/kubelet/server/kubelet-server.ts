@@ -9,6 +9,7 @@ import type { Duplex } from 'node:stream';
 import type { Clock } from '../../../base/clock.js';
 import type { Service } from '../../../base/lifecycle.js';
 import { errorText, type Logger } from '../../../base/log.js';
+import type { TlsRenewals } from '../../../base/tls.js';
 import type { Pod } from '../../../api/types/core-v1.js';
 import type { Runtime } from '../../runtime/runtime.js';
 import { instancesOf, newestSandbox, podContainers, type Observed } from '../pod-model.js';
@@ -42,6 +43,8 @@ export interface KubeletServerOptions {
   readonly port: number;
   /** Key, certificate and the CA of clients. */
   readonly tls: Pick<ServerOptions, 'key' | 'cert' | 'ca' | 'requestCert' | 'rejectUnauthorized' | 'SNICallback'>;
+  /** Tells of certificates that take the place of `tls`. */
+  readonly renewals?: TlsRenewals;
   /** Says whether the caller may do this: false for a stranger (401), a text for somebody who may not (403). */
   readonly authorize: (request: IncomingMessage) => boolean | string | Promise<boolean | string>;
   /** Absent for none; 10255; 0 for any. */
@@ -53,6 +56,7 @@ export class KubeletServer implements Service {
   readonly name = 'kubelet/server';
   private readonly servers: Server[] = [];
   private readonly sockets = new Set<Duplex>();
+  private stopRenewals: () => void = () => undefined;
 
   constructor(
     private readonly deps: KubeletServerDeps,
@@ -67,6 +71,7 @@ export class KubeletServer implements Service {
   async start(): Promise<void> {
     const { host, port, tls, readOnlyPort } = this.options;
     const secure = createSecureServer({ requestCert: true, rejectUnauthorized: false, ...tls }, this.listener(true));
+    this.stopRenewals = this.options.renewals?.onRenewal((next) => secure.setSecureContext(next)) ?? this.stopRenewals;
     secure.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
       socket.on('error', () => socket.destroy());
       void this.upgrade(request, socket, head);
@@ -81,6 +86,7 @@ export class KubeletServer implements Service {
   }
 
   async stop(): Promise<void> {
+    this.stopRenewals();
     for (const socket of this.sockets) socket.destroy();
     await Promise.all(
       this.servers.splice(0).map((server) => new Promise<void>((resolve) => server.close(() => resolve()))),

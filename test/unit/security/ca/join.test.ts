@@ -93,6 +93,7 @@ describe('joining a cluster', () => {
       facts: founder,
       clusterSecret: founder.clusterSecret,
       serviceIp: network.serviceIp,
+      certificateLifeMs: 3_600_000,
       unfit: ({ newest }) => (newest < level ? 'upgrade it' : undefined),
       holdersOf: (name) => (name === joiner.nodeName ? holders : []),
       peers: () => [{ id: founder.peerId, addresses: ['127.0.0.1:7443'] }],
