@@ -48,7 +48,7 @@ function damageText(asides: readonly string[], damage: Replica['storeDamage']): 
     damage?.aside !== newest
       ? ''
       : damage.salvaged === undefined
-        ? '; the other peers give it back everything'
+        ? '; the other peers give it back everything (if there are none left: `skein restore --replace`)'
         : `; ${damage.salvaged} objects could be read and were taken over, others may be missing or older than they were`;
   const more = asides.length > 1 ? ` (and ${asides.length - 1} before)` : '';
   return `the store of this peer was damaged and set aside as ${newest}${more}${became}: remove that when you have looked at it`;

@@ -53,7 +53,11 @@ async function replaceDamaged(
   const isAlone = found?.peers?.every((peer) => peer === self) ?? false;
   if (!found || !isAlone) {
     await storage.beginRebuilding();
-    log.error('the store is damaged and was set aside; waiting for the other peers to rebuild it', { aside, problem });
+    log.error(
+      'the store is damaged and was set aside; waiting for the other peers to rebuild it (if there are none left: ' +
+        'skein restore --replace)',
+      { aside, problem },
+    );
     return { problem, aside };
   }
   const salvaged = await fillStore(disk, found, found.records);
