@@ -1,5 +1,7 @@
 /** What controllers ask of the mesh: which nodes live, and where the API is served. Both from membership. */
+import type { Clock } from '../base/clock.js';
 import type { ApiEndpoint, ApiEndpoints, NodeLiveness } from '../control/controllers/index.js';
+import type { NodeHeartbeats } from '../control/apiserver/reads/node-leases.js';
 import type { Member, MembershipView } from '../p2p/membership-view.js';
 
 /** What a peer spreads about itself with its heartbeats. */
@@ -32,6 +34,26 @@ export function createNodeLiveness(membership: MembershipView): NodeLiveness {
         known = now;
         for (const name of names) listener(name);
       });
+    },
+  };
+}
+
+/** How often a kubelet of Kubernetes renews its Lease, in milliseconds. Peers hear of each other more often. */
+const RENEWAL_MS = 10_000;
+
+export function createNodeHeartbeats(membership: MembershipView, clock: Clock): NodeHeartbeats {
+  return {
+    heardMs(node) {
+      const nowMs = clock.nowMs();
+      // All peers show the same renewals of one that lives.
+      const renewal = Math.floor(nowMs / RENEWAL_MS) * RENEWAL_MS;
+      const times = membership
+        .members()
+        .filter(({ name }) => name === node)
+        .map(({ liveness, sinceMs }) =>
+          liveness === 'alive' ? renewal : Math.round(nowMs - (clock.monotonicMs() - sinceMs)),
+        );
+      return times.length === 0 ? undefined : Math.max(...times);
     },
   };
 }

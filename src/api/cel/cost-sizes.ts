@@ -45,7 +45,7 @@ const KEY: SizedType = { max: 0, min: BRACKETS };
 
 function textSize({ format, maxLength, enum: values }: BoundedSchema): SizedType {
   const limit = limitOf(maxLength);
-  switch (format) {
+  switch (format ?? '') {
     case 'byte':
       return { ...TEXT, max: limit ?? TEXT.max };
     case 'duration':

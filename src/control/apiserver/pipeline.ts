@@ -27,6 +27,7 @@ import { createKindFollower } from './customresources/kind-follower.js';
 import { WebhookConversions } from './customresources/webhook-conversions.js';
 import { DEFAULT_FAIRNESS, Fairness } from './fairness/fairness.js';
 import type { ApiServerDeps } from './http/server.js';
+import type { NodeHeartbeats } from './reads/node-leases.js';
 import { ObjectReads } from './reads/object-reads.js';
 import { createPolicyPlugins, createWebhooks } from './webhooks/index.js';
 import { createWriteExecutor } from './writes/executor.js';
@@ -88,6 +89,7 @@ export interface ApiPipelineDeps {
   readonly writes: WritePipeline;
   /** What keys of service account tokens are derived from; the same on every peer. */
   readonly clusterSecret: Uint8Array;
+  readonly heartbeats?: NodeHeartbeats;
 }
 
 export interface ApiPipelineOptions {
@@ -113,7 +115,8 @@ export interface ApiPipeline {
 export function createApiPipeline(deps: ApiPipelineDeps, options: ApiPipelineOptions = {}): ApiPipeline {
   const { clock, random, log, metrics, registry, store, writes } = deps;
   const conversions = new WebhookConversions({ random, webhooks: { post: (call) => webhooks.client.post(call) } });
-  const reads = new ObjectReads({ store, clock, conversions });
+  const { heartbeats } = deps;
+  const reads = new ObjectReads({ store, clock, conversions, ...(heartbeats ? { heartbeats } : {}) });
   const lookups = {
     get: (group: string, resource: string, namespace: string, name: string) =>
       store.get({ group, resource, namespace, name }),

@@ -11,6 +11,7 @@ import { NODES } from '../../api/resource.js';
 import type { Node, NodeCondition, NodeStatus, NodeSystemInfo } from '../../api/types/core-v1.js';
 import type { Client } from '../../client/client.js';
 import type { Runtime } from '../runtime/runtime.js';
+import { ensureNodeLease } from './node-lease.js';
 
 /** What the kubelet must be told of the machine it is on. */
 export interface MachineFacts {
@@ -66,6 +67,8 @@ export class NodeRegistration implements Service {
   readonly name = 'kubelet/node';
   private current: Node | undefined;
   private writtenMs = 0;
+  /** The Node whose Lease has been seen. */
+  private leasedUid: string | undefined;
   private cancel: Cancel | undefined;
   private running: Promise<void> | undefined;
   private cancelRetry: Cancel | undefined;
@@ -122,6 +125,7 @@ export class NodeRegistration implements Service {
     const changed = !isDeepStrictEqual(steady(status), steady(present.status ?? {}));
     const late = this.deps.clock.monotonicMs() - this.writtenMs >= (this.options.heartbeatMs ?? 300_000);
     this.current = present;
+    await this.lease(present, late);
     if (!changed && !late && this.writtenMs > 0) return;
     this.current = await this.deps.client.patch<Node>(
       NODES,
@@ -132,6 +136,14 @@ export class NodeRegistration implements Service {
       { subresource: 'status', fieldManager: 'kubelet' },
     );
     this.writtenMs = Math.max(1, this.deps.clock.monotonicMs());
+  }
+
+  /** Once for each Node, and as often as an unchanged status is written. */
+  private async lease(node: Node, late: boolean): Promise<void> {
+    const { uid } = node.metadata;
+    if (uid === this.leasedUid && !late) return;
+    await ensureNodeLease(this.deps.client, this.deps.clock, node);
+    this.leasedUid = uid;
   }
 
   private async registered(): Promise<Node> {

@@ -27,6 +27,7 @@ import type { RemoteConversion, StorageView } from '../../../api/conversion/conv
 import type { WebhookConversions } from '../customresources/webhook-conversions.js';
 import type { WriteRequest } from '../writes/write-request.js';
 import { listAt, positionOf } from './rewound-list.js';
+import { isLease, renewed, type NodeHeartbeats } from './node-leases.js';
 import type { Selection } from './selection.js';
 
 export interface ReadDeps {
@@ -34,6 +35,8 @@ export interface ReadDeps {
   readonly clock: Clock;
   /** Asks conversion webhooks; without it, resources that need one cannot be read. */
   readonly conversions?: Pick<WebhookConversions, 'shown' | 'write'>;
+  /** Shown in the Leases of nodes; without it those are shown as they are stored. */
+  readonly heartbeats?: NodeHeartbeats;
 }
 
 export interface ReadLimits {
@@ -149,7 +152,8 @@ export class ObjectReads {
     await this.fresh(resourceVersion);
     const found = this.stored(resource, namespace, name);
     const view = viewOf(resource);
-    if (view === undefined) return found;
+    if (view === undefined)
+      return this.deps.heartbeats && isLease(resource) ? renewed(found, this.deps.heartbeats) : found;
     if (view.remote === undefined) return view.fromStorage(found);
     const [shown] = await this.converted(view.remote, [found]);
     return shown ?? found;
@@ -172,6 +176,13 @@ export class ObjectReads {
   }
 
   async list(resource: ResourceRef, request: ListRequest): Promise<ListResult> {
+    const listed = await this.listStored(resource, request);
+    const { heartbeats } = this.deps;
+    if (heartbeats === undefined || !isLease(resource)) return listed;
+    return { ...listed, items: listed.items.map((lease) => renewed(lease, heartbeats)) };
+  }
+
+  private async listStored(resource: ResourceRef, request: ListRequest): Promise<ListResult> {
     checkVersionMatch(request);
     if (request.continueToken) return this.continued(resource, request, decodeToken(request.continueToken));
     await this.fresh(request.resourceVersion);
