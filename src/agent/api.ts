@@ -31,7 +31,7 @@ import { createAudit } from './audit.js';
 import { processHarm } from './chaos.js';
 import { fencedStore } from './fencing.js';
 import { kubernetesIp, type Enrolment } from './identity.js';
-import { createApiEndpoints } from './liveness.js';
+import { createApiEndpoints, createNodeHeartbeats } from './liveness.js';
 import type { PeerRemoval } from './peer-removal.js';
 import type { HistoryDeps } from './history-endpoint.js';
 import type { Mesh } from './mesh.js';
@@ -70,7 +70,14 @@ export function createApi(
   const { clock, random, metrics } = base;
   const { identity } = enrolment;
   const pipeline = createApiPipeline(
-    { ...base, registry, store: replica, writes, clusterSecret: identity.clusterSecret },
+    {
+      ...base,
+      registry,
+      store: replica,
+      writes,
+      clusterSecret: identity.clusterSecret,
+      heartbeats: createNodeHeartbeats(mesh.membership, clock),
+    },
     { clusterDomain: config.clusterDomain },
   );
   const { reads, client } = pipeline;
