@@ -213,6 +213,20 @@ describe('a cluster of replicas', function () {
     say(`60 objects behind: identical after ${ms.toFixed(0)} ms`);
   });
 
+  it('brings over a peer whose every answer takes longer than a synchronisation waits at first', async () => {
+    const settings = { syncIdleMs: 100, probeMs: 50 };
+    const scenario = await Scenario.of(3, 1, { settings, link: { delayMs: 150 } });
+    const { cluster } = scenario;
+    const [one, two, three] = [scenario.peer(0), scenario.peer(1), scenario.peer(2)];
+    cluster.network.partition([[one.id], [two.id, three.id]]);
+    await cluster.clock.run(() => one.replica.view?.members.length === 1 && two.replica.view?.members.length === 2);
+    for (let i = 0; i < 40; i++) await scenario.create(one, `left-${i}`);
+    await scenario.create(three, 'right');
+    cluster.network.heal();
+    await scenario.settled(20_000);
+    assert.equal(scenario.names(two).length, 41);
+  });
+
   it('merges the halves of a split within 5 s, field by field', async () => {
     const times: number[] = [];
     for (const seed of seeds) {

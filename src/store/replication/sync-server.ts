@@ -34,9 +34,16 @@ import { wasForgotten } from './watermark.js';
 /** Records merged in one go. */
 const MERGE_SLICE = 16;
 
+/** A session that is given up is followed by one that waits twice as long, up to so many times the first. */
+const MOST_PATIENCE = 16;
+
 interface Session {
   readonly id: number;
   heardMs: number;
+  /** Silence after which the peer's answer is taken for lost. */
+  readonly idleMs: number;
+  /** All that the peer has is here: what takes time now is this side's own work. */
+  merging: boolean;
   /** State compared at this position; what changed since is sent as well. */
   comparedAt: Position | undefined;
   readonly keys: Set<string>;
@@ -73,10 +80,14 @@ export class SyncServer {
   start(peer: string): void {
     const { clock, options } = this.context;
     const present = this.sessions.get(peer);
-    if (present && clock.monotonicMs() - present.heardMs < options.syncIdleMs) return;
+    // Begun anew, everything is compared and merged again: a slow machine would never come to an end.
+    if (present && (present.merging || clock.monotonicMs() - present.heardMs < present.idleMs)) return;
+    const longestMs = options.syncIdleMs * MOST_PATIENCE;
     const session: Session = {
       id: ++this.sequence,
       heardMs: clock.monotonicMs(),
+      idleMs: present ? Math.min(present.idleMs * 2, longestMs) : options.syncIdleMs,
+      merging: false,
       comparedAt: undefined,
       keys: new Set(),
       offered: [],
@@ -152,6 +163,7 @@ export class SyncServer {
       this.context.send(peer, { t: 'sync-more', session: session.id });
       return;
     }
+    session.merging = true;
     this.mergeAndInstall(peer, session).catch((error: unknown) => {
       this.sessions.delete(peer);
       this.context.log.info('synchronisation interrupted', { peer, error: errorText(error) });
@@ -205,6 +217,8 @@ export class SyncServer {
       if (end.revision > state.applied.revision) break;
       for (const entry of frame.entries) if (entry.op !== 'reign') session.keys.add(entry.key);
     }
+    session.merging = false;
+    session.heardMs = this.context.clock.monotonicMs();
     session.installAt = state.applied;
     session.chunks = this.chunksOf(session.keys);
     this.sendChunk(peer, session);
