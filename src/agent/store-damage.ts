@@ -21,8 +21,8 @@ export const STORE_CONDITION = 'skein.dev/StoreDamaged';
 
 /** How often it is looked whether the operator has removed what was set aside, in milliseconds. */
 const LOOK_MS = 60_000;
-/** A node that is not registered yet is asked for again so much later, in milliseconds. */
-const UNREGISTERED_MS = 2_000;
+/** … and while the node is not registered yet, or was just written. */
+const UNSETTLED_MS = 2_000;
 
 /** Directories with damaged stores, the oldest first. */
 export function setAsideStores(dataDir: string): string[] {
@@ -37,7 +37,7 @@ export function setAsideStores(dataDir: string): string[] {
 export function storeWarnings(dataDir: string, { storeDamage, diskTrouble }: DamagedReplica): string[] {
   const asides = setAsideStores(dataDir);
   return [
-    ...(diskTrouble === undefined ? [] : [`${diskTrouble}: this peer takes no writes until there is`]),
+    ...(diskTrouble === undefined ? [] : [`${diskTrouble}: this peer has no part in the cluster until there is`]),
     ...(asides.length === 0 ? [] : [damageText(asides, storeDamage)]),
   ];
 }
@@ -90,7 +90,7 @@ export class StoreConditions implements Service {
     const asides = setAsideStores(this.dataDir);
     this.damaged.set(asides.length);
     const node = await this.read();
-    if (!node) return { requeueAfterMs: UNREGISTERED_MS };
+    if (!node) return { requeueAfterMs: UNSETTLED_MS };
     const conditions = node.status?.conditions ?? [];
     const present = conditions.find(({ type }) => type === STORE_CONDITION);
     const status = asides.length > 0 ? 'True' : 'False';
@@ -111,7 +111,8 @@ export class StoreConditions implements Service {
         status: { ...node.status, conditions: [...conditions.filter((one) => one !== present), next] },
       });
     }
-    return { requeueAfterMs: LOOK_MS };
+    // The kubelet writes conditions as well: look soon whether this one stayed.
+    return { requeueAfterMs: isShown ? LOOK_MS : UNSETTLED_MS };
   }
 
   private async read(): Promise<Node | undefined> {

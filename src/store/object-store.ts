@@ -125,7 +125,14 @@ export interface ObjectStore extends ObjectReader {
   write(id: string, request: unknown): Promise<WriteReply>;
 }
 
-/** No sequencer was in reach in time. Answered as 503 (or 504 when the outcome is unknown). */
+/** No sequencer was in reach in time, or nothing can be stored. Answered as 503 (or 504 when the outcome is unknown). */
 export class StoreUnavailable extends Error {
   readonly code = 'ERR_STORE_UNAVAILABLE';
+  constructor(
+    message: string,
+    /** The request was refused at once: it certainly has no effect. */
+    readonly refused = false,
+  ) {
+    super(message);
+  }
 }

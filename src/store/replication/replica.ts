@@ -202,7 +202,7 @@ export class Replica implements Service, ObjectStore {
 
   /** Why nothing can be written here at present: the disk is full. */
   get diskTrouble(): string | undefined {
-    return this.diskWaits && errorText(this.diskWaits);
+    return this.diskWaits?.message;
   }
 
   /** For a backup. Costs a reference for each record. */
@@ -258,6 +258,8 @@ export class Replica implements Service, ObjectStore {
   }
 
   async barrier(signal?: AbortSignal): Promise<Revision> {
+    // Alone, this peer still knows what is newest.
+    if (this.diskWaits && this.allegiance.mode !== 'leading') throw this.withoutRoom(this.diskWaits);
     const revision = await this.requests.readRevision();
     await this.state.waitFor(revision, signal);
     return revision;
@@ -268,7 +270,7 @@ export class Replica implements Service, ObjectStore {
   }
 
   write(id: string, request: unknown): Promise<WriteReply> {
-    if (this.diskWaits) return Promise.reject(new StoreUnavailable(errorText(this.diskWaits)));
+    if (this.diskWaits) return Promise.reject(this.withoutRoom(this.diskWaits));
     return this.requests.write(id, request);
   }
 
@@ -303,6 +305,10 @@ export class Replica implements Service, ObjectStore {
     if (allegiance.mode === 'leading' && deps.network.alive().length === 1) return false;
     if (allegiance.mode !== 'idle') allegiance.becomeIdle('the disk is full');
     return true;
+  }
+
+  private withoutRoom(why: Error): StoreUnavailable {
+    return new StoreUnavailable(`${why.message} of this peer: it takes part again when there is`, true);
   }
 
   private onDiskWaiting(why: Error | undefined): void {

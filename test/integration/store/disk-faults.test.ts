@@ -13,6 +13,7 @@ import type { Replica } from '../../../src/store/replication/replica.js';
 import { REVISION_GAP } from '../../../src/store/backup/restored-store.js';
 import { LevelDisk } from '../../../src/store/level-disk.js';
 import { REGISTRY_KEY } from '../../../src/store/replication/peer-registry.js';
+import { StoreUnavailable } from '../../../src/store/object-store.js';
 import { ReplicaStorage, storedRecord } from '../../../src/store/replication/storage.js';
 import { FrameLog } from '../../../src/store/replication/frame-log.js';
 import { makeReplica, put, textOf, type LoneOptions } from './lone-replica.js';
@@ -188,7 +189,10 @@ describe('a replica and its disk', () => {
       const large = 'x'.repeat(200_000);
       const stuck = put(replica, 'stuck', large).catch((error: unknown) => error);
       await until('the disk to be full', () => replica.diskTrouble !== undefined);
-      await assert.rejects(put(replica, 'refused', 'r'), /there is no room left on the disk/);
+      await assert.rejects(put(replica, 'refused', 'r'), (error) => {
+        assert.match(String(error), /there is no room left on the disk/);
+        return error instanceof StoreUnavailable && error.refused;
+      });
       await replica.barrier();
       assert.equal(textOf(replica, 'before'), 'kept');
       await rm(ballast);

@@ -108,7 +108,7 @@ export function parseRevision(text: string | undefined): Revision | undefined {
 /** What a failing store means to an API client. */
 export function storeFailure(error: unknown, outcomeUnknown = false): unknown {
   if (!(error instanceof StoreUnavailable)) return error;
-  return outcomeUnknown ? timeout(`request did not complete: ${error.message}`) : serviceUnavailable(error.message);
+  return outcomeUnknown && !error.refused ? timeout(`request did not complete: ${error.message}`) : serviceUnavailable(error.message);
 }
 
 export class ObjectReads {
