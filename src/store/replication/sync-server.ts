@@ -247,6 +247,7 @@ export class SyncServer {
       if (ours && this.isMajorityOnly(ours, theirs, policy)) {
         const newer = lines === 0 ? compareDecisions(theirs, ours) : -lines;
         if (newer > 0) changed.push(theirs);
+        else if (newer < 0 && wasShownLater(ours, theirs)) changed.push(ours);
         if (newer !== 0) continue;
       }
       const merged =
@@ -256,7 +257,7 @@ export class SyncServer {
               conflicts: conflictsAtHome({ ours, theirs, since: session.common }, policy.withoutGuesses),
             }
           : mergeRecords(ours, theirs, policy, stamps.next(), session.common);
-      if (merged.record !== ours) changed.push(merged.record);
+      if (merged.record !== ours || wasShownLater(ours, theirs)) changed.push(merged.record);
       const { conflicts } = merged;
       if (conflicts.length > 0)
         reports.push({ key: theirs.key, parts, conflicts, isDerived: policy.isDerived ?? false });
@@ -351,6 +352,13 @@ export class SyncServer {
     });
   }
 }
+
+/**
+ * The other part showed this object under a higher revision than the one that stands, which gets a new one: whoever compares
+ * versions of an object, as kubelets and controllers do, would take it for old.
+ */
+const wasShownLater = (ours: ObjectRecord, theirs: ObjectRecord) =>
+  ours.key !== REGISTRY_KEY && ours.value !== undefined && theirs.revision > ours.revision;
 
 /** Positive when the first was last written, or deleted, after the second; their statuses do not count. */
 function compareDecisions(a: ObjectRecord, b: ObjectRecord): number {
