@@ -13,12 +13,12 @@ const NAMESPACE = 'kube-node-lease';
 /** As the kubelet of Kubernetes asks for. */
 const LEASE_SECONDS = 40;
 
-/** Rejects when the API does, but for a namespace that is about to be made. */
-export async function ensureNodeLease(client: Client, clock: Clock, node: Node): Promise<void> {
+/** Whether it is there; false while its namespace is still to be made. Rejects when the API does. */
+export async function ensureNodeLease(client: Client, clock: Clock, node: Node): Promise<boolean> {
   const { name = '', uid = '' } = node.metadata;
   try {
     await client.get<Lease>(LEASES, NAMESPACE, name);
-    return;
+    return true;
   } catch (error) {
     if (!isNotFound(error)) throw error;
   }
@@ -29,7 +29,10 @@ export async function ensureNodeLease(client: Client, clock: Clock, node: Node):
       metadata: { name, namespace: NAMESPACE, ownerReferences },
       spec: { holderIdentity: name, leaseDurationSeconds: LEASE_SECONDS, renewTime },
     });
+    return true;
   } catch (error) {
-    if (!isAlreadyExists(error) && !isNotFound(error)) throw error;
+    if (isAlreadyExists(error)) return true;
+    if (isNotFound(error)) return false;
+    throw error;
   }
 }

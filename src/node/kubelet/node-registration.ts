@@ -142,8 +142,8 @@ export class NodeRegistration implements Service {
   private async lease(node: Node, late: boolean): Promise<void> {
     const { uid } = node.metadata;
     if (uid === this.leasedUid && !late) return;
-    await ensureNodeLease(this.deps.client, this.deps.clock, node);
-    this.leasedUid = uid;
+    const there = await ensureNodeLease(this.deps.client, this.deps.clock, node);
+    this.leasedUid = there ? uid : undefined;
   }
 
   private async registered(): Promise<Node> {
