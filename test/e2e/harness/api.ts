@@ -32,7 +32,7 @@ export class StatusError extends Error {
 export class Api {
   private constructor(
     readonly peer: string,
-    private readonly port: number,
+    readonly port: number,
     private readonly agent: HttpsAgent,
   ) {}
 
