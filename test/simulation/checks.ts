@@ -281,11 +281,19 @@ export function checkOperations(operations: readonly Operation[], peer: SimPeer,
   return problems;
 }
 
-/** What clients saw of each object, while there was no split, can be told as one history. */
-export function checkOrder(operations: readonly Operation[]): string[] {
-  const names = new Set(operations.map(({ name }) => name));
+/**
+ * What clients saw of each object, and what is left of it, can be told as one history. With a split that holds for what only a
+ * majority changes; `strict`: there was none, so it holds for all.
+ */
+export function checkOrder(operations: readonly Operation[], peer: SimPeer, strict: boolean): string[] {
+  const names = new Set(operations.filter(({ kind }) => strict || kind === 'vote').map(({ name }) => name));
   return [...names].flatMap((name) => {
     const steps = operations.flatMap((one) => (one.name === name ? (stepOf(one) ?? []) : []));
+    if (steps.some(({ text }) => /^(append|vote) /.test(text))) {
+      const left = registerLog(peer.replica.get(keyOf('configmaps', name)));
+      const apply = (state: string) => (state === left ? state : undefined);
+      steps.push({ startMs: Number.MAX_VALUE, endMs: Number.MAX_VALUE, apply, text: `${left} is left` });
+    }
     const why = unexplained(steps, '');
     return why === undefined ? [] : [`${name} is not linearizable: ${why}`];
   });
@@ -294,15 +302,17 @@ export function checkOrder(operations: readonly Operation[]): string[] {
 /** The state of a register is what it holds; that of another object its uid, or nothing. */
 function stepOf(one: Operation): Step | undefined {
   const { n, kind, startMs, endMs, code, base, seen, uid } = one;
+  const after = base === '' ? String(n) : `${base},${n}`;
   const step = (apply: Step['apply']): Step => ({ startMs, endMs, apply, text: `${kind} ${n}: ${code}` });
   switch (kind) {
     case 'read':
       return code === 200 ? step((state) => (state === seen ? state : undefined)) : undefined;
-    case 'append': {
-      const after = base === '' ? String(n) : `${base},${n}`;
+    case 'append':
       if (code === 409) return step((state) => (state === base ? undefined : state));
       return step((state) => (state === base ? after : undefined));
-    }
+    case 'vote':
+      // Refused on a state that a part without a majority may have had for long.
+      return code === 200 || code === 0 ? step((state) => (state === base ? after : undefined)) : undefined;
     case 'create':
     case 'contest':
       if (code === 409) return step((state) => (state === '' ? undefined : state));

@@ -12,7 +12,7 @@ import type { SimCluster, SimPeer } from '../../src/testing/sim-cluster.js';
 /** One operation as a client saw it. */
 export interface Operation {
   readonly n: number;
-  readonly kind: 'grow' | 'env' | 'label' | 'append' | 'create' | 'delete' | 'contest' | 'read';
+  readonly kind: 'grow' | 'env' | 'label' | 'append' | 'create' | 'delete' | 'contest' | 'read' | 'vote';
   readonly name: string;
   readonly peer: string;
   readonly startMs: number;
@@ -30,6 +30,8 @@ export const NAMESPACE = 'default';
 export const GROW = ['grow-0', 'grow-1'];
 export const REGISTERS = ['reg-0', 'reg-1'];
 export const DEPLOYMENTS = ['web-0'];
+/** Marked `skein.dev/partition: majority`. */
+export const VOTED = 'voted-0';
 const CHURN = ['churn-0', 'churn-1', 'churn-2'];
 const CONTESTED_PODS = ['pod-0', 'pod-1'];
 
@@ -118,6 +120,9 @@ export class Clients {
     for (const name of GROW) await create('configmaps', name, configMap(name));
     for (const name of REGISTERS) await create('configmaps', name, configMap(name, { log: '' }));
     for (const name of DEPLOYMENTS) await create('deployments', name, deployment(name));
+    const voted = configMap(VOTED, { log: '' });
+    const annotations = { 'skein.dev/partition': 'majority' };
+    await create('configmaps', VOTED, { ...voted, metadata: { ...voted.metadata, annotations } });
   }
 
   /** Starts `count` clients that write until {@link stop}. */
@@ -146,10 +151,11 @@ export class Clients {
 
   private async step(peer: SimPeer): Promise<void> {
     const dice = this.random.int(100);
-    if (dice < 25) await this.grow(peer);
+    if (dice < 18) await this.grow(peer);
+    else if (dice < 25) await this.append(peer, VOTED, 'vote');
     else if (dice < 40) await this.env(peer);
     else if (dice < 50) await this.label(peer);
-    else if (dice < 70) await this.append(peer);
+    else if (dice < 70) await this.append(peer, this.pick(REGISTERS));
     else if (dice < 80) await this.create(peer, 'create', 'configmaps', this.pick(CHURN));
     else if (dice < 87) await this.remove(peer, this.pick(CHURN));
     else if (dice < 92) await this.contest(peer);
@@ -175,7 +181,7 @@ export class Clients {
     ]);
     if (!reply) return undefined;
     // It may have been done all the same, or will be.
-    if (reply.code === 504) return undefined;
+    if (reply.code === 504 || (reply.code === 503 && operation.kind === 'vote')) return undefined;
     operation.endMs = this.cluster.clock.monotonicMs();
     operation.code = reply.code;
     if (reply.code >= 500) throw new Error(`operation ${operation.n}: ${JSON.stringify(reply)}`);
@@ -210,11 +216,10 @@ export class Clients {
   }
 
   /** Compare-and-set: appends its number to what was read. */
-  private async append(peer: SimPeer): Promise<void> {
-    const name = this.pick(REGISTERS);
+  private async append(peer: SimPeer, name: string, kind: 'append' | 'vote' = 'append'): Promise<void> {
     const present = peer.life?.replica.get(keyOf('configmaps', name));
     if (!present) return;
-    const operation = this.begin('append', name, peer);
+    const operation = this.begin(kind, name, peer);
     operation.base = logOf(present);
     const log = [...entriesOf(operation.base), operation.n].join(',');
     const object = { ...structuredClone(present), data: { log } };

@@ -84,6 +84,13 @@ function fill({ cluster, random, note }: FaultContext, peer: SimPeer): void {
   cluster.clock.timer(ms, () => peer.disk.free());
 }
 
+/** Until it is called upon again. */
+function slow({ cluster, random, note }: FaultContext, peer: SimPeer): void {
+  const ms = random.int(2) * random.int(120);
+  note(`slow ${peer.id} ${ms}`);
+  cluster.network.slow(peer.id, ms);
+}
+
 /** Anything may happen to anybody, several at a time. */
 export const SPLITTING: readonly Fault[] = [
   { weight: 2, run: bringDown },
@@ -131,14 +138,7 @@ export const SPLITTING: readonly Fault[] = [
     },
   },
   { weight: 1, run: (context, peer) => freeze(context, peer, 3_000) },
-  {
-    weight: 1,
-    run: ({ cluster, random, note }, peer) => {
-      const ms = random.int(2) * random.int(120);
-      note(`slow ${peer.id} ${ms}`);
-      cluster.network.slow(peer.id, ms);
-    },
-  },
+  { weight: 1, run: slow },
   { weight: 1, run: jump },
   { weight: 1, run: fill },
   { weight: 0.4, run: restartAll },
@@ -184,6 +184,7 @@ export const WHOLE: readonly Fault[] = [
   { weight: 6, run: restart },
   { weight: 1, run: restartAll },
   { weight: 1, run: fill },
+  { weight: 1, run: slow },
   { weight: 0.7, run: join },
   { weight: 0.7, run: leave },
 ];

@@ -29,6 +29,9 @@ process.on('message', (share: Share) => {
     process.exit(1);
   });
 });
+// Who started this one stops it, when what was begun is done.
+process.on('SIGINT', () => undefined);
+process.on('SIGTERM', () => undefined);
 process.on('disconnect', () => process.exit(0));
 
 function cpuMs(): number {

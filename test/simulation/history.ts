@@ -107,7 +107,7 @@ export async function runHistory(
   if (problems.length === 0) {
     problems.push(...checkConvergence(cluster));
     problems.push(...checkOperations(clients.operations, cluster.peers[0] as SimPeer, whole));
-    if (whole) problems.push(...checkOrder(clients.operations));
+    problems.push(...checkOrder(clients.operations, cluster.peers[0] as SimPeer, whole));
     problems.push(...observer.checkWatches(whole));
   }
   problems.push(...observer.problems);
