@@ -12,7 +12,7 @@ import type { AuthorizationAttributes } from '../../../security/authz/authorizer
 import type { FollowedResource } from '../../../store/follower.js';
 import { PriorityLevel, type Rejection, type Release } from './level.js';
 import { compareFlows, distinguisherOf, flowMatches } from './matching.js';
-import { divideSeats, seatFree } from './seats.js';
+import { divideSeats, seatFree, widthIn } from './seats.js';
 
 export interface FairnessOptions {
   /** Requests that run at once, all limited levels together (upstream: 400 reading and 200 writing). */
@@ -83,12 +83,13 @@ export class Fairness {
    * Resolves when the request may run; its seats are taken until `release`. Rejects with {@link TooManyRequests} when it finds
    * no seat in time or no room to wait in, and at once when the signal, which is asked for when it has to wait, aborts.
    */
-  async admit(asked: AuthorizationAttributes, width: number, gone: () => AbortSignal): Promise<Admitted> {
+  async admit(asked: AuthorizationAttributes, wanted: number, gone: () => AbortSignal): Promise<Admitted> {
     const flow = this.flows.find((candidate) => flowMatches(candidate, asked));
     const level = this.levels.get(flow?.spec?.priorityLevelConfiguration.name ?? '') ?? this.levels.get('catch-all');
     const [flowSchemaUid, priorityLevelUid] = [flow?.metadata.uid ?? '', level?.uid ?? ''];
     const admitted = (release: Release): Admitted => ({ flowSchemaUid, priorityLevelUid, release });
     if (!flow || !level || level.exempt) return admitted(() => undefined);
+    const width = widthIn(level.limits, wanted);
     const free = level.tryTake(width);
     if (free) return admitted(this.released(level, free));
     const key = `${flow.metadata.name} ${distinguisherOf(flow, asked)}`;

@@ -38,6 +38,19 @@ export function divideSeats(
   );
 }
 
+const OBJECTS_PER_SEAT = 100;
+const MAX_WIDTH = 10;
+/** The part of a level's nominal seats that one request may take. */
+const MAX_PART = 0.15;
+
+/** Seats of a list that goes through so many objects, as upstream's work estimator has it. */
+export const listWidth = (objects: number): number =>
+  Math.min(MAX_WIDTH, Math.max(1, Math.ceil(objects / OBJECTS_PER_SEAT)));
+
+/** What is left of the wanted seats in a level that has few. */
+export const widthIn = ({ nominal }: SeatLimits, wanted: number): number =>
+  Math.min(wanted, Math.max(1, Math.ceil(nominal * MAX_PART)));
+
 export interface SeatUse {
   readonly limits: SeatLimits;
   readonly taken: number;

@@ -28,6 +28,7 @@ import type { ObjectStore } from '../../../store/object-store.js';
 import { addAuditAnnotations } from '../audit/annotations.js';
 import type { AuditLog } from '../audit/audit-log.js';
 import { TooManyRequests, type Fairness } from '../fairness/fairness.js';
+import { listWidth } from '../fairness/seats.js';
 import { connectSubject } from '../webhooks/connection.js';
 import type { WebhookStage } from '../webhooks/webhook-stage.js';
 import type { NodeProxy } from '../proxy/node-proxy.js';
@@ -263,12 +264,19 @@ export class ApiServer implements Service {
       response.once('close', () => left.abort());
       return left.signal;
     };
-    const { release, flowSchemaUid, priorityLevelUid } = await fairness.admit(attributes, 1, gone);
+    const { release, flowSchemaUid, priorityLevelUid } = await fairness.admit(attributes, this.widthOf(target), gone);
     response.setHeader('X-Kubernetes-PF-FlowSchema-UID', flowSchemaUid);
     response.setHeader('X-Kubernetes-PF-PriorityLevel-UID', priorityLevelUid);
     const lasts = target && (target.verb === 'watch' || this.isNodeBound(target.path, target.verb));
     if (lasts) release();
     return release;
+  }
+
+  /** Lists take seats by what they went through the last time. */
+  private widthOf(target: Target | undefined): number {
+    if (target?.verb !== 'list') return 1;
+    const { path } = target;
+    return listWidth(this.reads.sizes.of(path, path.namespace === '' ? undefined : path.namespace));
   }
 
   private async dispatch(

@@ -28,6 +28,7 @@ import type { WebhookConversions } from '../customresources/webhook-conversions.
 import type { WriteRequest } from '../writes/write-request.js';
 import { listAt, positionOf } from './rewound-list.js';
 import { isLease, renewed, type NodeHeartbeats } from './node-leases.js';
+import { ListSizes } from './list-sizes.js';
 import type { Selection } from './selection.js';
 
 export interface ReadDeps {
@@ -108,11 +109,15 @@ export function parseRevision(text: string | undefined): Revision | undefined {
 /** What a failing store means to an API client. */
 export function storeFailure(error: unknown, outcomeUnknown = false): unknown {
   if (!(error instanceof StoreUnavailable)) return error;
-  return outcomeUnknown && !error.refused ? timeout(`request did not complete: ${error.message}`) : serviceUnavailable(error.message);
+  return outcomeUnknown && !error.refused
+    ? timeout(`request did not complete: ${error.message}`)
+    : serviceUnavailable(error.message);
 }
 
 export class ObjectReads {
   private readonly snapshots = new Map<string, Snapshot>();
+  /** Of what lists went through, by the resource that was asked for. */
+  readonly sizes = new ListSizes();
 
   constructor(
     private readonly deps: ReadDeps,
@@ -207,6 +212,7 @@ export class ObjectReads {
     if (view === undefined || remote === undefined) return this.select(resource, selection);
     const { group, resource: plural } = view.storage;
     const stored = this.deps.store.list(group, plural, selection.namespace);
+    this.sizes.note(resource, selection.namespace, stored.length);
     const shown = await this.converted(remote, stored);
     return selection.everything ? shown : shown.filter((object) => selection.matches(object));
   }
@@ -226,10 +232,10 @@ export class ObjectReads {
   /** The selected objects as they are on this replica now. */
   select(target: ResourceRef, selection: Selection): readonly KubeObject[] {
     const view = viewOf(target);
-    return view === undefined ? this.selectStored(target, selection) : this.selectShown(view, selection);
+    return view === undefined ? this.selectStored(target, selection) : this.selectShown(target, view, selection);
   }
 
-  private selectShown(view: StorageView, selection: Selection): readonly KubeObject[] {
+  private selectShown(target: ResourceRef, view: StorageView, selection: Selection): readonly KubeObject[] {
     const { group, resource } = view.storage;
     if (selection.name !== undefined && selection.namespace !== undefined) {
       const { namespace, name } = selection;
@@ -238,6 +244,7 @@ export class ObjectReads {
       return shown && selection.matches(shown) ? [shown] : [];
     }
     const all = this.deps.store.list(group, resource, selection.namespace).map((object) => view.fromStorage(object));
+    this.sizes.note(target, selection.namespace, all.length);
     return selection.everything ? all : all.filter((object) => selection.matches(object));
   }
 
@@ -248,6 +255,7 @@ export class ObjectReads {
       return found && selection.matches(found) ? [found] : [];
     }
     const all = store.list(group, resource, selection.namespace);
+    this.sizes.note({ group, resource }, selection.namespace, all.length);
     return selection.everything ? all : all.filter((object) => selection.matches(object));
   }
 

@@ -120,6 +120,17 @@ describe('the HTTP surface', () => {
     assert.equal(rest.metadata.resourceVersion, first.metadata.resourceVersion);
   });
 
+  it('knows of a list what the last one went through', async () => {
+    await start();
+    await make(7);
+    const configMaps = (namespace?: string) => server.reads.sizes.of(CONFIGMAPS, namespace);
+    assert.equal(configMaps(), 0);
+    await list('limit=2');
+    assert.equal(configMaps(), 7);
+    await fetch(`${url}/api/v1/namespaces/default/configmaps?labelSelector=a%3Db`);
+    assert.deepEqual([configMaps('default'), configMaps('other')], [7, 0]);
+  });
+
   it('lists exactly what there was at a revision, as long as the history knows', async () => {
     await start();
     await make(2);

@@ -8,7 +8,7 @@ import {
 } from '../../../../../src/control/apiserver/fairness/fairness.js';
 import { compareFlows, flowMatches } from '../../../../../src/control/apiserver/fairness/matching.js';
 import { dealHand } from '../../../../../src/control/apiserver/fairness/queue-set.js';
-import { divideSeats, seatFree } from '../../../../../src/control/apiserver/fairness/seats.js';
+import { divideSeats, listWidth, seatFree } from '../../../../../src/control/apiserver/fairness/seats.js';
 import type { AuthorizationAttributes } from '../../../../../src/security/authz/authorizer.js';
 import { ManualClock } from '../../../../../src/testing/manual-clock.js';
 
@@ -57,6 +57,10 @@ describe('seats of priority levels', () => {
     const limits = divideSeats(600, DEFAULT_PRIORITY_LEVELS);
     assert.deepEqual(limits.get('workload-low'), { nominal: 245, guaranteed: 24, maximum: 600 });
     assert.deepEqual(limits.get('leader-election'), { nominal: 25, guaranteed: 25, maximum: 600 });
+  });
+
+  it('are as many for a list as it has hundreds of objects, up to ten', () => {
+    assert.deepEqual([0, 1, 100, 101, 999, 1000, 150_000].map(listWidth), [1, 1, 1, 2, 10, 10, 10]);
   });
 
   it('can be borrowed while others leave them, but never what these are guaranteed', () => {
@@ -208,6 +212,20 @@ describe('fairness', () => {
     levels?.reset([level(ofShares(100))]);
     await settled();
     assert.ok(next);
+  });
+
+  it('gives long lists more seats, but no request more than a part of its level', async () => {
+    fairness = new Fairness(clock, { seats: 20, queueWaitMs: 1000 });
+    configure({ type: 'Limited', limited: { nominalConcurrencyShares: 100, borrowingLimitPercent: 0 } });
+    const signal = new AbortController().signal;
+    const list = (objects: number) => fairness.admit(ask('a', []), listWidth(objects), () => signal);
+    // 15 % of twenty seats for each of them.
+    const held: Admitted[] = [];
+    for (let i = 0; i < 6; i++) held.push(await list(5000));
+    await assert.rejects(list(250), (error: TooManyRequests) => error.reason === 'concurrency-limit');
+    await list(150);
+    held[0]?.release();
+    await list(250);
   });
 
   it('never limits an exempt level', async () => {
