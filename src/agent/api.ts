@@ -14,7 +14,7 @@ import { createApiPipeline, type ApiPipeline } from '../control/apiserver/pipeli
 import { NodeProxy } from '../control/apiserver/proxy/node-proxy.js';
 import { registerMetricsKinds } from '../control/apiserver/resourcemetrics/kinds.js';
 import { ResourceMetrics } from '../control/apiserver/resourcemetrics/resource-metrics.js';
-import { UsageSampler } from '../control/apiserver/resourcemetrics/sampler.js';
+import { DEFAULT_SAMPLER, UsageSampler, type SamplerOptions } from '../control/apiserver/resourcemetrics/sampler.js';
 import type { ObjectReads } from '../control/apiserver/reads/object-reads.js';
 import type { Authenticator } from '../security/authn/authenticator.js';
 import type { Authorizer } from '../security/authz/authorizer.js';
@@ -89,6 +89,7 @@ export function createApi(
     reads,
     dialer: { request: (options) => httpsRequest({ ...options, agent, ...certificates.tls }) },
   });
+  const sampler = new UsageSampler({ clock, kubelets: nodes }, samplerOptions(config));
   const audit = createAudit(base, config);
   return {
     ...pipeline,
@@ -106,7 +107,7 @@ export function createApi(
           ],
           metricsText: () => metrics.render(),
           nodes,
-          resourceMetrics: new ResourceMetrics({ reads, clock, sampler: new UsageSampler({ clock, kubelets: nodes }) }),
+          resourceMetrics: new ResourceMetrics({ reads, clock, sampler }),
           extension: createExtension(base, config, address, enrolment, mesh, replica, client, importImage, {
             registry,
             past: (key) => replica.past(key),
@@ -124,6 +125,14 @@ export function fencedClients(store: ObjectStore, pipeline: ApiPipeline, random:
   return (role, epoch) =>
     new InProcessClient({ store: pipeline.admitting(fencedStore(store, { role, epoch })), reads, random });
 }
+
+const samplerOptions = (config: AgentConfig): SamplerOptions => ({
+  ...DEFAULT_SAMPLER,
+  maxAgeMs: config.metricsAgeSeconds * 1000,
+  timeoutMs: config.metricsTimeoutSeconds * 1000,
+  maxBytes: config.metricsMegabytes * 1024 * 1024,
+  concurrency: config.metricsNodesAtOnce,
+});
 
 function createExtension(
   base: AgentBase,

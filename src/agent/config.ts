@@ -60,6 +60,12 @@ export const agentConfigSchema = z.strictObject({
   chaos: flag
     .default(false)
     .describe('Let cluster administrators kill, pause or cut off this peer by skein chaos, to see the cluster go on'),
+  metricsAgeSeconds: positive
+    .default(15)
+    .describe('How long the use of nodes and pods that metrics.k8s.io shows is shown again, in seconds'),
+  metricsTimeoutSeconds: positive.default(5).describe('How long a node may take to tell what it uses, in seconds'),
+  metricsMegabytes: positive.default(16).describe('What one node may tell at most, in MiB'),
+  metricsNodesAtOnce: positive.default(16).describe('Nodes that are asked for what they use at the same time'),
   ack: z
     .enum(['one', 'majority', 'all'])
     .default('majority')
