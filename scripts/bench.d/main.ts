@@ -10,12 +10,25 @@ import { idle } from './idle.js';
 import { proxy } from './proxy.js';
 import { rebuild } from './rebuild.js';
 import { currentLoad, describeRun, render, type Outcome, type Report } from './report.js';
+import { scale } from './scale.js';
 import { scheduler } from './scheduler.js';
 import { store } from './store.js';
 import { watch } from './watch.js';
 import { writes } from './writes.js';
 
-const BENCHES: readonly Bench[] = [scheduler, store, growth, watch, proxy, idle, deploy, writes, failover, rebuild];
+const BENCHES: readonly Bench[] = [
+  scheduler,
+  store,
+  growth,
+  scale,
+  watch,
+  proxy,
+  idle,
+  deploy,
+  writes,
+  failover,
+  rebuild,
+];
 
 const HELP = `usage: scripts/bench [NAME…] [--out FILE] [--rounds N] [--seconds N]
        scripts/bench --render FILE

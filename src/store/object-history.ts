@@ -107,6 +107,13 @@ export class ObjectHistory {
     this.trim();
   }
 
+  /** There are no objects, so there is no past either; on the disk neither. */
+  clear(): void {
+    this.objects.clear();
+    this.unwritten.clear();
+    this.total = 0;
+  }
+
   forget(key: string): void {
     const kept = this.objects.get(key);
     if (!kept) return;

@@ -3,56 +3,15 @@
  * watchers. Synchronous and without I/O. Reads cost O(result), a write O(log n) plus its watchers.
  */
 import type { KubeObject } from '../api/object.js';
-import {
-  parseKey,
-  RevisionGone,
-  type ObjectKey,
-  type Revision,
-  type StoreEvent,
-  type StoreWatcher,
-} from './object-store.js';
+import { parseKey, RevisionGone, type Revision, type StoreEvent, type StoreWatcher } from './object-store.js';
 import type { ObjectHistory } from './object-history.js';
+import type { DigestTree } from './digest-tree.js';
 import type { ObjectRecord } from './record.js';
+import { resourceOf, TableContents } from './table-contents.js';
 
 export interface TableLimits {
   /** Events kept for watches to resume from. */
   readonly historyEvents: number;
-}
-
-/** Live objects of one resource in key order (namespace, name). */
-class ResourceIndex {
-  readonly keys: string[] = [];
-  readonly objects = new Map<string, KubeObject>();
-
-  set(sortKey: string, object: KubeObject): void {
-    if (!this.objects.has(sortKey)) this.keys.splice(this.lowerBound(sortKey), 0, sortKey);
-    this.objects.set(sortKey, object);
-  }
-
-  delete(sortKey: string): void {
-    if (this.objects.delete(sortKey)) this.keys.splice(this.lowerBound(sortKey), 1);
-  }
-
-  list(prefix: string): KubeObject[] {
-    const out: KubeObject[] = [];
-    for (let i = prefix ? this.lowerBound(prefix) : 0; i < this.keys.length; i++) {
-      const key = this.keys[i] as string;
-      if (!key.startsWith(prefix)) break;
-      out.push(this.objects.get(key) as KubeObject);
-    }
-    return out;
-  }
-
-  private lowerBound(wanted: string): number {
-    let low = 0;
-    let high = this.keys.length;
-    while (low < high) {
-      const middle = (low + high) >>> 1;
-      if ((this.keys[middle] as string) < wanted) low = middle + 1;
-      else high = middle;
-    }
-    return low;
-  }
 }
 
 interface Watch {
@@ -60,13 +19,8 @@ interface Watch {
   readonly watcher: StoreWatcher;
 }
 
-/** Sorts like (namespace, name): a namespace that is another's prefix must not mix with it. */
-const sortKeyOf = (key: ObjectKey) => `${key.namespace}\u0000${key.name}`;
-const resourceOf = (group: string, resource: string) => `${group}/${resource}`;
-
 export class ObjectTable {
-  private readonly records = new Map<string, ObjectRecord>();
-  private readonly indexes = new Map<string, ResourceIndex>();
+  private contents = new TableContents();
   private readonly watches = new Map<string, Set<Watch>>();
   private history: StoreEvent[] = [];
   /** Watches may resume from here on. */
@@ -89,33 +43,32 @@ export class ObjectTable {
   }
 
   get size(): number {
-    return this.records.size;
+    return this.contents.size;
   }
 
   record(key: string): ObjectRecord | undefined {
-    return this.records.get(key);
+    return this.contents.record(key);
   }
 
   allRecords(): Iterable<ObjectRecord> {
-    return this.records.values();
+    return this.contents.all();
   }
 
   get(key: string): KubeObject | undefined {
-    return this.records.get(key)?.value;
+    return this.contents.record(key)?.value;
   }
 
   list(group: string, resource: string, namespace?: string): KubeObject[] {
-    const prefix = namespace === undefined ? '' : `${namespace}\u0000`;
-    return this.indexes.get(resourceOf(group, resource))?.list(prefix) ?? [];
+    return this.contents.list(group, resource, namespace);
   }
 
-  /** Puts a record in place without telling watchers; for loading. */
-  load(record: ObjectRecord): void {
-    this.place(record);
+  /** What another peer's state is compared with. */
+  get digests(): DigestTree {
+    return this.contents.digests;
   }
 
-  /** After loading: the state is that of `revision`, and no watch can resume before it. */
-  loaded(revision: Revision): void {
+  /** The state is that of `revision`, and no watch can resume before it. */
+  private loaded(revision: Revision): void {
     this.appliedRevision = revision;
     this.oldestRevision = revision;
     this.history = [];
@@ -123,7 +76,7 @@ export class ObjectTable {
 
   /** Forgets a tombstone. */
   forget(key: string): void {
-    if (!this.records.get(key)?.value) this.records.delete(key);
+    if (!this.contents.record(key)?.value) this.contents.remove(key);
   }
 
   /**
@@ -140,9 +93,9 @@ export class ObjectTable {
   ): void {
     const events: StoreEvent[] = [];
     for (const { record, keepTombstone, isMerge = false } of changes) {
-      const before = this.records.get(record.key);
-      this.place(record);
-      if (!record.value && !keepTombstone) this.records.delete(record.key);
+      const before = this.contents.record(record.key);
+      if (record.value || keepTombstone) this.contents.place(record);
+      else this.contents.remove(record.key);
       if (keepTombstone) this.changes?.add(before, record, isMerge);
       const event = eventOf(record, before?.value);
       if (event) events.push(event);
@@ -153,9 +106,26 @@ export class ObjectTable {
     this.notify(events);
   }
 
-  /** Replaces the state after a lost history line: all watches end, none can resume before `revision`. */
-  reset(records: readonly ObjectRecord[], revision: Revision): void {
-    for (const record of records) this.place(record);
+  /** The present contents, to be changed apart and then put in their place by {@link replace}. */
+  stage(pause: () => Promise<void>): Promise<TableContents> {
+    return this.contents.copy(pause);
+  }
+
+  /**
+   * Replaces the state after a lost history line, at once: all watches end, none can resume before `revision`. Without `contents`
+   * the records are put among the present ones.
+   */
+  replace(
+    records: readonly ObjectRecord[],
+    absent: readonly string[],
+    revision: Revision,
+    contents?: TableContents,
+  ): void {
+    if (contents) this.contents = contents;
+    else {
+      for (const record of records) this.contents.place(record);
+      for (const key of absent) this.contents.remove(key);
+    }
     this.loaded(revision);
     this.endWatches();
   }
@@ -182,16 +152,6 @@ export class ObjectTable {
     const ended = [...this.watches.values()].flatMap((set) => [...set]);
     this.watches.clear();
     for (const { watcher } of ended) watcher.onEnd();
-  }
-
-  private place(record: ObjectRecord): void {
-    const key = parseKey(record.key);
-    const name = resourceOf(key.group, key.resource);
-    let index = this.indexes.get(name);
-    if (!index) this.indexes.set(name, (index = new ResourceIndex()));
-    this.records.set(record.key, record);
-    if (record.value) index.set(sortKeyOf(key), record.value);
-    else index.delete(sortKeyOf(key));
   }
 
   /** The event of exactly that revision, while the history reaches back to it. */

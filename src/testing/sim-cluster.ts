@@ -79,6 +79,7 @@ export const SIM_SETTINGS: ReplicaSettings = {
   replies: 10_000,
   tombstoneRetentionMs: 24 * 3_600_000,
   flushDelayMs: 100,
+  sliceRecords: 8,
   fsync: true,
   mayFound: false,
 };

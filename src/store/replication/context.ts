@@ -57,6 +57,8 @@ export interface ReplicaOptions {
   readonly resendMs: number;
   /** Size of one synchronisation message, in bytes. */
   readonly syncChunkBytes: number;
+  /** Records handled in one go; heartbeats and requests are served in between. */
+  readonly sliceRecords: number;
   /** A synchronisation without progress for so long starts over, in milliseconds. */
   readonly syncIdleMs: number;
   /** Requests waiting for an answer at once; more are refused. */
@@ -80,6 +82,7 @@ export const DEFAULT_REPLICA_OPTIONS: ReplicaOptions = {
   requestMs: 10_000,
   resendMs: 1_000,
   syncChunkBytes: 1 << 20,
+  sliceRecords: 500,
   syncIdleMs: 2_000,
   pendingRequests: 10_000,
   conflicts: CONFLICT_LIMITS,

@@ -7,7 +7,7 @@ import { FIRST_FORMAT, FORMATS } from '../formats.js';
 import { pack, unpack, type Epoch, type LoggedReply, type Position } from '../log-entry.js';
 import type { Revision, WriteReply } from '../object-store.js';
 import type { Stamp } from '../stamp.js';
-import type { RecordState } from './digest.js';
+import type { RecordState } from '../digest-tree.js';
 import type { Component, PeerState, View } from './view.js';
 
 export type Message =
@@ -57,12 +57,30 @@ export type Message =
 /** How a peer whose log is not on the sequencer's line is brought there (see sync.ts). */
 export type SyncMessage =
   | { readonly t: 'sync-start'; readonly epoch: Epoch; readonly session: number }
-  | { readonly t: 'sync-digest'; readonly session: number; readonly buckets: readonly string[] }
+  /** One digest per bucket. `narrows`: the sender answers `sync-narrow`, and takes what differs in parts. */
+  | {
+      readonly t: 'sync-digest';
+      readonly session: number;
+      readonly buckets: readonly string[];
+      readonly narrows?: true;
+    }
+  /** For each of these buckets the digests of its leaves: say which of them differ. */
+  | {
+      readonly t: 'sync-narrow';
+      readonly session: number;
+      readonly buckets: readonly number[];
+      readonly leaves: readonly Uint8Array[];
+    }
+  | { readonly t: 'sync-leaves'; readonly session: number; readonly leaves: readonly number[] }
+  /** All records in these buckets and leaves. Parts follow one another, each when the last was answered with an offer. */
   | {
       readonly t: 'sync-differ';
       readonly session: number;
       readonly buckets: readonly number[];
+      readonly leaves?: readonly number[];
       readonly entries: readonly RecordState[];
+      /** Absent: true. */
+      readonly last?: boolean;
     }
   | {
       readonly t: 'sync-offer';
@@ -78,6 +96,8 @@ export type SyncMessage =
       readonly common?: Stamp;
       /** Keys and versions of what was deleted in the peer's part, which has forgotten that. */
       readonly buried?: readonly (readonly [key: string, version: Stamp])[];
+      /** All was offered of this part of what differs: the next one is wanted. */
+      readonly next?: true;
       readonly last: boolean;
     }
   | { readonly t: 'sync-more'; readonly session: number }

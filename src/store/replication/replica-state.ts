@@ -5,9 +5,9 @@
 import type { Clock } from '../../base/clock.js';
 import { errorText, type Logger } from '../../base/log.js';
 import { formatOf, frameEnd, type Entry, type Frame, type LoggedReply, type Position } from '../log-entry.js';
+import type { DigestTree } from '../digest-tree.js';
 import { parseKey, type Revision } from '../object-store.js';
 import type { KubeObject } from '../../api/object.js';
-import type { ObjectChange } from '../object-change.js';
 import { ObjectHistory, type HistoryLimits } from '../object-history.js';
 import { ObjectTable, withRevision } from '../object-table.js';
 import { freezeObject } from '../frozen-object.js';
@@ -16,8 +16,10 @@ import { afterDelete, afterPut, decodeRecord, type ObjectRecord } from '../recor
 import { stampMs, type Stamp, type StampClock } from '../stamp.js';
 import type { KindPolicies } from '../kind-policy.js';
 import { FrameLog } from './frame-log.js';
+import { Installation } from './installation.js';
 import { levelOf, REGISTRY_KEY, type PeerRegistry } from './peer-registry.js';
 import type { ReplicaStorage } from './storage.js';
+import { TableContents } from '../table-contents.js';
 import { stampAt, upToOf, WATERMARK_KEY } from './watermark.js';
 
 /** The mark moves by this share of the retention. */
@@ -43,7 +45,7 @@ export interface StateLimits {
 /** Records as of the end of the log. */
 export interface RecordsView {
   record(key: string): ObjectRecord | undefined;
-  all(): Iterable<ObjectRecord>;
+  readonly digests: DigestTree;
   /** Those that the table does not show yet, each with what led to it. */
   readonly tail: ReadonlyMap<string, readonly RecordChange[]>;
   /** What that revision wrote, or the last state of what it deleted, while that is known. */
@@ -106,16 +108,19 @@ export class ReplicaState {
   }
 
   async load(): Promise<{ readonly fresh: boolean }> {
-    const { meta, records, fresh } = await this.deps.storage.load(this.log);
-    const history = await this.deps.storage.loadHistory();
-    for (const record of records) {
-      this.table.load(record);
-      this.deps.stamps.observe(record.version);
-      if (!record.value) this.tombstones.set(record.key, record.version);
-    }
+    const { storage, stamps } = this.deps;
+    const contents = new TableContents();
+    const tombstones = new Map<string, Stamp>();
+    const { meta, fresh } = await storage.load(this.log, (record) => {
+      contents.place(record);
+      stamps.observe(record.version);
+      if (!record.value) tombstones.set(record.key, record.version);
+    });
+    const history = await storage.loadHistory();
+    this.tombstones = tombstones;
+    this.table.replace([], [], meta.applied.revision, contents);
     this.history.load(history, (key) => this.table.record(key));
     this.appliedPosition = meta.applied;
-    this.table.loaded(meta.applied.revision);
     for (const { frame } of this.log.after(this.log.base)) {
       this.rememberReplies(frame.replies);
       for (const entry of frame.entries) this.deps.stamps.observe(entry.stamp);
@@ -202,53 +207,50 @@ export class ReplicaState {
         if (shown) objects.set(entry.revision, shown);
       }
     }
+    const digests = fresh.size === 0 ? table.digests : table.digests.copy();
+    for (const record of fresh.values()) digests.change(table.record(record.key), record);
     return {
       record: (key) => fresh.get(key) ?? table.record(key),
-      *all() {
-        for (const record of table.allRecords()) if (!fresh.has(record.key)) yield record;
-        yield* fresh.values();
-      },
+      digests,
       tail,
       objectAt: (revision) => objects.get(revision) ?? this.shownBy(revision),
     };
   }
 
+  /** Begins to take over the state of a sequencer's line. Nothing shows before {@link install}. */
+  beginInstallation(slice: number): Installation {
+    const isEmpty = this.table.size === 0 && this.head.revision === 0;
+    const { clock, storage } = this.deps;
+    return new Installation({ storage, history: this.history, pause: () => clock.sleep(0) }, isEmpty, slice);
+  }
+
   /**
-   * Ends a synchronisation: `received` and `absent` are all in which the sequencer's state at `position` differs from this
-   * peer's, with the tail of its log; `pasts` is what led to the received records. Resolves with true when it is durable, with false when `isWanted` said no before anything was done.
+   * Ends a synchronisation: what was received is all in which the sequencer's state at `position` differs from this peer's, with
+   * the tail of its log. Resolves with true when it is durable, with false when `isWanted` said no before anything was done.
    */
-  async install(
-    received: readonly ObjectRecord[],
-    absent: readonly string[],
-    pasts: ReadonlyMap<string, readonly ObjectChange[]>,
-    position: Position,
-    isWanted: () => boolean,
-  ): Promise<boolean> {
+  async install(installation: Installation, position: Position, isWanted: () => boolean): Promise<boolean> {
     await this.flush();
-    if (!isWanted()) return false;
-    const replaced = new Set([...received.map(({ key }) => key), ...absent]);
+    const { head, appliedPosition } = this;
+    await installation.prepare(this.table);
+    if (!isWanted() || head !== this.head || appliedPosition !== this.appliedPosition) return false;
     // What of the tail the sequencer has too.
-    const tail = [...this.withTail().tail].flatMap(([key, changes]) => (replaced.has(key) ? [] : changes));
-    const records = [
-      ...new Map([...tail.map(({ record }) => record), ...received].map((one) => [one.key, one])).values(),
-    ];
+    const tail = [...this.withTail().tail].flatMap(([key, changes]) => (installation.replaces(key) ? [] : changes));
+    const kept = [...new Map(tail.map(({ record }) => [record.key, record])).values()];
     const more = this.log.reset(position);
     this.own.clear();
     this.appliedPosition = position;
-    for (const record of records) this.deps.stamps.observe(record.version);
-    const gone = absent.map((key) => this.table.record(key)).filter((record) => record !== undefined);
-    const removals = gone.map((record) => afterDelete(record, position.revision, record.version));
-    this.table.reset([...records, ...removals], position.revision);
-    for (const { key } of gone) this.table.forget(key);
-    for (const key of replaced) this.history.replace(key, pasts.get(key) ?? []);
+    for (const version of [...kept.map((record) => record.version), installation.newest])
+      this.deps.stamps.observe(version);
+    installation.show(this.table, kept, position.revision);
     for (const { before, record, isMerge } of tail) {
       if (this.policyOf(record.key).tombstones) this.history.add(before, record, isMerge);
     }
-    for (const record of records) if (!record.value) this.tombstones.set(record.key, record.version);
+    for (const { key, value, version } of kept) if (!value) this.tombstones.set(key, version);
+    for (const [key, version] of installation.tombstones) this.tombstones.set(key, version);
     this.wake();
     this.deps.storage.raise(this.level);
-    const operations = [...more, ...this.history.takeUnwritten()];
-    await this.deps.storage.flush(records, absent, position, position, { more: operations, durable: true });
+    const operations = [...more, ...installation.unwritten, ...this.history.takeUnwritten()];
+    await this.deps.storage.flush(kept, installation.removed, position, position, { more: operations, durable: true });
     return true;
   }
 

@@ -398,6 +398,8 @@ export class Replica implements Service, ObjectStore {
         return;
       case 'sync-start':
       case 'sync-digest':
+      case 'sync-narrow':
+      case 'sync-leaves':
       case 'sync-differ':
       case 'sync-offer':
       case 'sync-more':

@@ -27,6 +27,7 @@ export const META = 'm/meta';
 const RECORD_PREFIX = 'o/';
 const RECORD_END = 'o0';
 export const RECORD_RANGE = [RECORD_PREFIX, RECORD_END] as const;
+const DROPPED_AT_ONCE = 1_000;
 /** Of the note itself: every build can read which formats the rest has. */
 const META_FORMAT = { oldest: FIRST_FORMAT, newest: FIRST_FORMAT };
 
@@ -48,7 +49,6 @@ export interface StoredMeta {
 
 export interface LoadedState {
   readonly meta: StoredMeta;
-  readonly records: readonly ObjectRecord[];
   /** True when the disk was empty. */
   readonly fresh: boolean;
 }
@@ -71,6 +71,9 @@ export class ReplicaStorage {
   /** The level rose since the note was last written. */
   private raised = false;
 
+  /** Records are on disk while nothing is applied. */
+  private isAhead = false;
+
   constructor(
     private readonly disk: Disk,
     private readonly sync: boolean,
@@ -80,8 +83,8 @@ export class ReplicaStorage {
     return this.meta;
   }
 
-  /** Reads everything into memory; frames go to `log`. Throws {@link DiskCorrupt} for damage that it cannot cut off. */
-  async load(log: FrameLog): Promise<LoadedState> {
+  /** Reads everything: records go to `take` one by one, frames to `log`. Throws {@link DiskCorrupt} for damage that it cannot cut off. */
+  async load(log: FrameLog, take: (record: ObjectRecord) => void = () => undefined): Promise<LoadedState> {
     try {
       const raw = await this.disk.get(META);
       if (!raw) {
@@ -89,13 +92,15 @@ export class ReplicaStorage {
           throw new Error(`there is ${key}, but no ${META}`);
         this.meta = NO_META;
         log.reset(START);
-        return { meta: NO_META, records: [], fresh: true };
+        return { meta: NO_META, fresh: true };
       }
       this.meta = readMeta(raw);
-      const records: ObjectRecord[] = [];
-      for await (const entry of this.disk.scan(RECORD_PREFIX, RECORD_END)) records.push(storedRecord(entry));
+      // The peer ended while it was given a state.
+      this.isAhead = this.meta.applied.revision === 0;
+      await this.dropAhead();
+      for await (const entry of this.disk.scan(RECORD_PREFIX, RECORD_END)) take(storedRecord(entry));
       await this.loadFrames(log);
-      return { meta: this.meta, records, fresh: false };
+      return { meta: this.meta, fresh: false };
     } catch (error) {
       // Not damage: another version's, or out of reach.
       if (error instanceof WrongFormat || error instanceof DiskUnavailable) throw error;
@@ -165,6 +170,28 @@ export class ReplicaStorage {
     this.raised = true;
   }
 
+  /** Records for a store in which nothing is applied: they count once a `flush` says so. */
+  writeAhead(operations: readonly DiskOperation[]): Promise<void> {
+    this.isAhead = true;
+    return this.disk.write(operations, { sync: false });
+  }
+
+  /** Removes what was written ahead and never counted. */
+  async dropAhead(): Promise<void> {
+    if (!this.isAhead) return;
+    let operations: DiskOperation[] = [];
+    for (const [from, to] of [[RECORD_PREFIX, RECORD_END] as const, HISTORY_RANGE]) {
+      for await (const [key] of this.disk.scan(from, to)) {
+        operations.push({ type: 'del', key });
+        if (operations.length < DROPPED_AT_ONCE) continue;
+        await this.disk.write(operations, { sync: false });
+        operations = [];
+      }
+    }
+    await this.disk.write(operations, { sync: false });
+    this.isAhead = false;
+  }
+
   /** Durable when it resolves (with `fsync`). */
   appendFrames(operations: readonly DiskOperation[]): Promise<void> {
     if (this.raised) return this.writeMeta({}, operations, true);
@@ -184,11 +211,7 @@ export class ReplicaStorage {
   ): Promise<void> {
     const operations = [
       ...more,
-      ...records.map((record): DiskOperation => ({
-        type: 'put',
-        key: RECORD_PREFIX + record.key,
-        value: encodeRecord(record, this.meta.level),
-      })),
+      ...records.map((record) => recordWrite(record.key, encodeRecord(record, this.meta.level))),
       ...removed.map((key): DiskOperation => ({ type: 'del', key: RECORD_PREFIX + key })),
     ];
     return this.writeMeta({ applied, base }, operations, durable);
@@ -202,6 +225,7 @@ export class ReplicaStorage {
     const { rebuilding, ...next } = { ...this.meta, ...change };
     this.meta = rebuilding && next.applied.revision === 0 ? { ...next, rebuilding } : next;
     this.raised = false;
+    this.isAhead &&= this.meta.applied.revision === 0;
     const { level, ...meta } = this.meta;
     const value = seal({ format: level, ...meta }, FIRST_FORMAT);
     return this.disk.write([...operations, { type: 'put', key: META, value }], { sync: durable && this.sync });
@@ -221,6 +245,13 @@ export function storedRecord([key, bytes]: readonly [key: string, value: Uint8Ar
   if (RECORD_PREFIX + record.key !== key) throw new UnreadableData(`${key} holds the record of ${record.key}`);
   return record;
 }
+
+/** How an encoded record is written. */
+export const recordWrite = (key: string, value: Uint8Array): DiskOperation => ({
+  type: 'put',
+  key: RECORD_PREFIX + key,
+  value,
+});
 
 /** Undefined when it cannot be read. */
 export function readFrame(bytes: Uint8Array): Frame | undefined {

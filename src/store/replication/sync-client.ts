@@ -1,12 +1,13 @@
 /** The peer's side of a synchronisation; see `sync-server.ts` for the conversation. */
+import { differingLeaves, leavesIn, type RecordState } from '../digest-tree.js';
 import type { LoggedReply, Position } from '../log-entry.js';
 import type { ObjectChange } from '../object-change.js';
 import { decodeChanges } from '../object-history.js';
-import { decodeRecord, encodeRecord, type ObjectRecord } from '../record.js';
+import { encodeRecord, type ObjectRecord } from '../record.js';
 import { parseKey } from '../object-store.js';
 import type { Stamp } from '../stamp.js';
 import type { ReplicaContext } from './context.js';
-import { digestBuckets, statesIn, type RecordState } from './digest.js';
+import type { Installation } from './installation.js';
 import type { SyncMessage } from './messages.js';
 import type { RecordsView } from './replica-state.js';
 import { wasForgotten } from './watermark.js';
@@ -14,19 +15,25 @@ import { wasForgotten } from './watermark.js';
 /** Answers handed over, so that a retry of a request that only this side saw is not executed again. */
 const REPLIES_OFFERED = 1_000;
 
-interface Received {
-  readonly records: ObjectRecord[];
-  readonly absent: string[];
-  readonly pasts: Map<string, readonly ObjectChange[]>;
+/** What differs in one part of the state, on its way to the sequencer. */
+interface Offer {
+  readonly records: readonly ObjectRecord[];
+  sent: number;
+  /** Sent with the first of its messages. */
+  wants: readonly string[];
+  buried: readonly (readonly [key: string, version: Stamp])[];
+  /** There is no other part. */
+  readonly isLast: boolean;
 }
 
 export class SyncClient {
   private session = 0;
   private view: RecordsView | undefined;
   private replies: LoggedReply[] = [];
-  private buried: (readonly [string, Stamp])[] = [];
-  private offers: { records: Uint8Array[]; wants: string[] }[] = [];
-  private received: Received = { records: [], absent: [], pasts: new Map() };
+  private offer: Offer | undefined;
+  private installation: Installation | undefined;
+  /** The pieces before are in place. */
+  private installing: Promise<void> = Promise.resolve();
 
   constructor(
     private readonly context: ReplicaContext,
@@ -43,9 +50,9 @@ export class SyncClient {
   cancel(): void {
     this.session = 0;
     this.view = undefined;
-    this.buried = [];
-    this.offers = [];
-    this.received = { records: [], absent: [], pasts: new Map() };
+    this.offer = undefined;
+    this.installation = undefined;
+    this.installing = Promise.resolve();
   }
 
   onMessage(from: string, message: SyncMessage): void {
@@ -55,8 +62,11 @@ export class SyncClient {
     }
     if (message.session !== this.session) return;
     switch (message.t) {
+      case 'sync-narrow':
+        this.narrow(from, message.buckets, message.leaves);
+        return;
       case 'sync-differ':
-        this.offers = this.offersFor(message.buckets, message.entries);
+        this.offer = this.offerFor(message);
         this.sendOffer(from);
         return;
       case 'sync-more':
@@ -66,6 +76,7 @@ export class SyncClient {
         this.install(from, message);
         return;
       case 'sync-digest':
+      case 'sync-leaves':
       case 'sync-offer':
         return;
     }
@@ -76,34 +87,34 @@ export class SyncClient {
     this.session = session;
     // Whatever this peer has counts, acknowledged or not: nothing is lost, and the merge decides.
     this.view = this.context.state.withTail();
-    this.context.send(from, { t: 'sync-digest', session, buckets: digestBuckets(this.view.all()) });
+    this.context.send(from, { t: 'sync-digest', session, buckets: this.view.digests.buckets(), narrows: true });
   }
 
-  private offersFor(
-    buckets: readonly number[],
-    entries: readonly RecordState[],
-  ): { records: Uint8Array[]; wants: string[] }[] {
+  private narrow(from: string, buckets: readonly number[], leaves: readonly Uint8Array[]): void {
+    const { digests } = this.view as RecordsView;
+    const differ = buckets.flatMap((bucket, i) => {
+      const theirs = leaves[i];
+      return theirs ? differingLeaves(bucket, digests.leavesOf(bucket), theirs) : [];
+    });
+    this.context.send(from, { t: 'sync-leaves', session: this.session, leaves: differ });
+  }
+
+  private offerFor({ buckets, leaves = [], entries, last = true }: SyncMessage & { t: 'sync-differ' }): Offer {
     const view = this.view as RecordsView;
     const theirs = new Map(entries.map(([key, version]) => [key, version]));
     const isOther = ([key, version, revision]: RecordState) => {
       const mine = view.record(key);
       return mine?.version !== version || mine.revision !== revision;
     };
-    this.buried = this.forgotten(entries);
-    const wants = entries.filter(isOther).map(([key]) => key);
-    const offers: { records: Uint8Array[]; wants: string[] }[] = [{ records: [], wants }];
-    let bytes = 0;
-    for (const [key, version] of statesIn(view.all(), buckets)) {
-      if (theirs.get(key) === version) continue;
-      if (bytes > this.context.options.syncChunkBytes) {
-        offers.push({ records: [], wants: [] });
-        bytes = 0;
+    const records: ObjectRecord[] = [];
+    for (const leaf of [...buckets.flatMap(leavesIn), ...leaves]) {
+      for (const key of view.digests.keysIn(leaf)) {
+        const mine = view.record(key);
+        if (mine && theirs.get(key) !== mine.version) records.push(mine);
       }
-      const encoded = encodeRecord(view.record(key) as ObjectRecord, this.context.state.level);
-      (offers.at(-1) as (typeof offers)[number]).records.push(encoded);
-      bytes += encoded.length;
     }
-    return offers;
+    const wants = entries.filter(isOther).map(([key]) => key);
+    return { records, sent: 0, wants, buried: this.forgotten(entries), isLast: last };
   }
 
   private forgotten(entries: readonly RecordState[]): (readonly [string, Stamp])[] {
@@ -118,21 +129,39 @@ export class SyncClient {
     });
   }
 
+  /** The next records of the part that is being offered, as many as a message takes. */
   private sendOffer(to: string): void {
-    const offer = this.offers.shift();
+    const { offer } = this;
     if (!offer) return;
-    const last = this.offers.length === 0;
-    if (last)
-      this.replies = this.context.state.recentReplies(REPLIES_OFFERED).map((reply) => this.selfContained(reply));
-    const replies = last ? this.replies : [];
+    const { state, options } = this.context;
+    const records: Uint8Array[] = [];
+    let bytes = 0;
+    while (
+      offer.sent < offer.records.length &&
+      bytes <= options.syncChunkBytes &&
+      records.length < options.sliceRecords
+    ) {
+      const encoded = encodeRecord(offer.records[offer.sent++] as ObjectRecord, state.level);
+      records.push(encoded);
+      bytes += encoded.length;
+    }
+    const isDone = offer.sent === offer.records.length;
+    const last = isDone && offer.isLast;
+    const { wants, buried } = offer;
+    offer.wants = [];
+    offer.buried = [];
+    if (isDone) this.offer = undefined;
+    if (last) this.replies = state.recentReplies(REPLIES_OFFERED).map((reply) => this.selfContained(reply));
     this.context.send(to, {
       t: 'sync-offer',
       session: this.session,
-      ...offer,
-      replies,
+      records,
+      wants,
+      replies: last ? this.replies : [],
       homes: this.homes(),
       common: this.common(),
-      buried: last ? this.buried : [],
+      buried,
+      ...(isDone && !last ? { next: true } : {}),
       last,
     });
   }
@@ -145,35 +174,46 @@ export class SyncClient {
     return { ...rest, body: JSON.stringify(object) };
   }
 
+  /** One piece after the other; while one is put in its place the next is on its way. */
   private install(from: string, message: SyncMessage & { t: 'sync-install' }): void {
-    for (const [i, bytes] of message.records.entries()) {
-      const record = decodeRecord(bytes);
-      const past = message.pasts?.[i];
-      this.received.records.push(record);
-      if (past) this.received.pasts.set(record.key, decodeChanges(past));
-    }
-    this.received.absent.push(...message.absent);
-    if (!message.last) {
-      this.context.send(from, { t: 'sync-more', session: this.session });
-      return;
-    }
-    const { records, absent, pasts } = this.received;
+    const { state, options } = this.context;
+    const { session } = this;
+    const installation = (this.installation ??= state.beginInstallation(options.sliceRecords));
+    const { records, pasts, absent, last, position } = message;
+    const isWanted = () => this.session === session;
+    const more = () => this.context.send(from, { t: 'sync-more', session });
+    this.installing = this.installing
+      .then(async () => {
+        if (!isWanted()) return;
+        if (!last) more();
+        await installation.add(records, (i) => changesIn(pasts?.[i]), absent);
+        if (last && isWanted()) await this.finish(from, installation, position, isWanted);
+      })
+      .catch((error: unknown) => this.onFailure(error));
+  }
+
+  private async finish(
+    from: string,
+    installation: Installation,
+    position: Position,
+    isWanted: () => boolean,
+  ): Promise<void> {
+    const { state, clock, options } = this.context;
     const { session, replies } = this;
-    const { state } = this.context;
-    // From here on only `cancel` and a new session interrupt; both change the number.
-    state
-      .install(records, absent, pasts, message.position, () => this.session === session)
-      .then(
-        (installed) => {
-          if (!installed) return;
-          // Their revisions are of the line that is gone.
-          const kept = replies.filter(({ majority }) => !majority);
-          state.rememberReplies(kept.map((reply) => ({ ...reply, revision: 0 })));
-          if (this.session !== session) return;
-          this.cancel();
-          this.onInstalled(from, message.position);
-        },
-        (error: unknown) => this.onFailure(error),
-      );
+    // The sequencer must not take the work at the end for silence.
+    const stop = clock.interval(options.syncIdleMs / 4, () => this.context.send(from, { t: 'sync-more', session }));
+    try {
+      if (!(await state.install(installation, position, isWanted))) return;
+    } finally {
+      stop();
+    }
+    // Their revisions are of the line that is gone.
+    const kept = replies.filter(({ majority }) => !majority);
+    state.rememberReplies(kept.map((reply) => ({ ...reply, revision: 0 })));
+    if (!isWanted()) return;
+    this.cancel();
+    this.onInstalled(from, position);
   }
 }
+
+const changesIn = (past: Uint8Array | undefined): ObjectChange[] => (past ? decodeChanges(past) : []);

@@ -6,7 +6,9 @@
  * sequencer                                 peer
  *   sync-start                    ──────▶   shows its unacknowledged tail, then digests its state
  *                                 ◀──────   sync-digest (one hash a bucket)
- *   sync-differ (keys, versions)  ──────▶
+ *  [sync-narrow (hashes of leaves) ─────▶
+ *                                 ◀──────   sync-leaves (those that differ)]
+ *   sync-differ (keys, versions)  ──────▶   in parts, each of which is answered by
  *                                 ◀──────   sync-offer … (its records that differ; keys it wants)
  *   merges, orders the results, waits for their acknowledgement
  *   sync-install … (records)      ──────▶   replaces its state and log position, durably
@@ -17,22 +19,28 @@
 import { errorText } from '../../base/log.js';
 import { conflictsAtHome } from '../crdt/conflicts.js';
 import { mergeRecords } from '../crdt/merge.js';
+import { differingBuckets, leavesIn, type RecordState } from '../digest-tree.js';
 import type { LoggedReply, Position } from '../log-entry.js';
 import { keyString, parseKey } from '../object-store.js';
 import type { KindPolicy } from '../kind-policy.js';
-import { encodeChanges } from '../object-history.js';
-import { afterDelete, decodeRecord, encodeRecord, type ObjectRecord } from '../record.js';
+import { afterDelete, decodeRecord, type ObjectRecord } from '../record.js';
 import { laterStamp, NO_STAMP, type Stamp } from '../stamp.js';
 import type { MergeReport } from './conflict-log.js';
 import type { ReplicaContext } from './context.js';
-import { differingBuckets, digestBuckets, statesIn } from './digest.js';
 import type { SyncMessage } from './messages.js';
 import { compareLines, REGISTRY_KEY, registryOf } from './peer-registry.js';
 import type { Reign } from './reign.js';
+import { SyncOutbox } from './sync-outbox.js';
 import { wasForgotten } from './watermark.js';
 
-/** Records merged in one go. */
+/** Records merged in one go, and how many such slices may wait for their acknowledgement. */
 const MERGE_SLICE = 16;
+const SLICES_AHEAD = 16;
+
+/** So many slices of keys are told in one part of what differs, at least: a key is small beside its record. */
+const SLICES_PER_PART = 4;
+/** The digest of an empty bucket. */
+const EMPTY = '0';
 
 /** A session that is given up is followed by one that waits twice as long, up to so many times the first. */
 const MOST_PATIENCE = 16;
@@ -46,6 +54,9 @@ interface Session {
   merging: boolean;
   /** State compared at this position; what changed since is sent as well. */
   comparedAt: Position | undefined;
+  /** Buckets and leaves that differ and were not told yet. */
+  buckets: number[];
+  leaves: number[];
   readonly keys: Set<string>;
   readonly offered: ObjectRecord[];
   /** Until when the peer had everything in common with somebody here. */
@@ -57,9 +68,9 @@ interface Session {
   /** Names of the nodes in the part that the peer comes from, and in this one when the session began. */
   theirHomes: ReadonlySet<string>;
   readonly ourHomes: ReadonlySet<string>;
-  /** Chunks of records and absent keys still to be sent. */
-  chunks: { records: Uint8Array[]; pasts: Uint8Array[]; absent: string[] }[];
-  installAt: Position | undefined;
+  /** The peer's registry, when it is another. */
+  registry: ObjectRecord | undefined;
+  outbox: SyncOutbox | undefined;
 }
 
 export class SyncServer {
@@ -89,6 +100,8 @@ export class SyncServer {
       idleMs: present ? Math.min(present.idleMs * 2, longestMs) : options.syncIdleMs,
       merging: false,
       comparedAt: undefined,
+      buckets: [],
+      leaves: [],
       keys: new Set(),
       offered: [],
       common: NO_STAMP,
@@ -97,8 +110,8 @@ export class SyncServer {
       replies: [],
       theirHomes: new Set(),
       ourHomes: new Set(this.homes()),
-      chunks: [],
-      installAt: undefined,
+      registry: undefined,
+      outbox: undefined,
     };
     if (this.context.send(peer, { t: 'sync-start', epoch: this.reign.epoch, session: session.id })) {
       this.sessions.set(peer, session);
@@ -116,15 +129,20 @@ export class SyncServer {
     session.heardMs = this.context.clock.monotonicMs();
     switch (message.t) {
       case 'sync-digest':
-        this.compare(peer, session, message.buckets);
+        this.compare(peer, session, message.buckets, message.narrows === true);
+        return;
+      case 'sync-leaves':
+        session.leaves = [...message.leaves];
+        this.tellPart(peer, session);
         return;
       case 'sync-offer':
         this.onOffer(peer, session, message);
         return;
       case 'sync-more':
-        this.sendChunk(peer, session);
+        this.sendPiece(peer, session);
         return;
       case 'sync-start':
+      case 'sync-narrow':
       case 'sync-differ':
       case 'sync-install':
         return;
@@ -134,24 +152,72 @@ export class SyncServer {
   /** The position up to which the peer's installed state reaches, if that session ended there. */
   finished(peer: string, position: Position): boolean {
     const session = this.sessions.get(peer);
-    if (!session?.installAt || session.chunks.length > 0) return false;
-    if (session.installAt.revision !== position.revision) return false;
+    if (!session?.outbox?.isEmpty || session.outbox.position.revision !== position.revision) return false;
     this.sessions.delete(peer);
     return true;
   }
 
-  private compare(peer: string, session: Session, buckets: readonly string[]): void {
-    const { state } = this.context;
+  /** Finds the buckets that differ, and has the peer say which of their leaves do when that spares more than it costs. */
+  private compare(peer: string, session: Session, theirs: readonly string[], narrows: boolean): void {
+    const { state, options } = this.context;
+    const { digests } = state.table;
     session.comparedAt = state.applied;
-    const differ = differingBuckets(digestBuckets(state.table.allRecords()), buckets);
-    const entries = statesIn(state.table.allRecords(), differ);
-    this.context.send(peer, { t: 'sync-differ', session: session.id, buckets: differ, entries });
+    const ours = digests.buckets();
+    const differ = differingBuckets(ours, theirs);
+    if (!narrows) {
+      this.context.send(peer, {
+        t: 'sync-differ',
+        session: session.id,
+        buckets: differ,
+        entries: this.entriesOf(differ),
+      });
+      return;
+    }
+    // What one side has nothing of differs in all leaves.
+    const filled = differ.filter((bucket) => ours[bucket] !== EMPTY && theirs[bucket] !== EMPTY);
+    const size = filled.reduce((sum, bucket) => sum + digests.sizeOf(bucket), 0);
+    if (size < options.sliceRecords) {
+      session.buckets = differ;
+      this.tellPart(peer, session);
+      return;
+    }
+    session.buckets = differ.filter((bucket) => !filled.includes(bucket));
+    const leaves = filled.map((bucket) => digests.leavesOf(bucket));
+    this.context.send(peer, { t: 'sync-narrow', session: session.id, buckets: filled, leaves });
+  }
+
+  private entriesOf(buckets: readonly number[], leaves: readonly number[] = []): RecordState[] {
+    const { table } = this.context.state;
+    const keys = [...buckets.flatMap(leavesIn), ...leaves].flatMap((leaf) => table.digests.keysIn(leaf));
+    return keys.flatMap((key): RecordState[] => {
+      const record = table.record(key);
+      return record ? [[key, record.version, record.revision]] : [];
+    });
+  }
+
+  /** Tells what is in the next buckets or leaves that differ; the peer offers and asks for the rest. */
+  private tellPart(peer: string, session: Session): void {
+    const buckets: number[] = [];
+    const leaves: number[] = [];
+    const entries: RecordState[] = [];
+    const size = SLICES_PER_PART * this.context.options.sliceRecords;
+    while (entries.length < size && buckets.length + leaves.length < size) {
+      const bucket = session.buckets.shift();
+      const leaf = bucket === undefined ? session.leaves.shift() : undefined;
+      if (bucket !== undefined) buckets.push(bucket);
+      else if (leaf !== undefined) leaves.push(leaf);
+      else break;
+      entries.push(...this.entriesOf(bucket === undefined ? [] : [bucket], leaf === undefined ? [] : [leaf]));
+    }
+    const last = session.buckets.length + session.leaves.length === 0;
+    this.context.send(peer, { t: 'sync-differ', session: session.id, buckets, leaves, entries, last });
   }
 
   private onOffer(peer: string, session: Session, message: SyncMessage & { t: 'sync-offer' }): void {
     for (const bytes of message.records) {
       const record = decodeRecord(bytes);
       session.offered.push(record);
+      if (record.key === REGISTRY_KEY) session.registry = record;
       session.keys.add(record.key);
     }
     for (const key of message.wants) session.keys.add(key);
@@ -160,7 +226,8 @@ export class SyncServer {
     session.common = message.common ?? NO_STAMP;
     session.buried.push(...(message.buried ?? []));
     if (!message.last) {
-      this.context.send(peer, { t: 'sync-more', session: session.id });
+      if (message.next) this.tellPart(peer, session);
+      else this.context.send(peer, { t: 'sync-more', session: session.id });
       return;
     }
     session.merging = true;
@@ -181,13 +248,15 @@ export class SyncServer {
     if (!(await this.mergeAll(peer, session, registry))) return;
     await this.reign.merge([], session.replies);
     if (this.sessions.get(peer) !== session) return;
-    this.install(peer, session);
+    await this.install(peer, session);
   }
 
   /** False when the session ended meanwhile. */
   private async mergeAll(peer: string, session: Session, records: readonly ObjectRecord[]): Promise<boolean> {
+    const { clock } = this.context;
     for (let rest = records; rest.length > 0;) {
       const busy: ObjectRecord[] = [];
+      const acknowledged: Promise<void>[] = [];
       // In slices, so that heartbeats and requests are served in between.
       for (let from = 0; from < rest.length; from += MERGE_SLICE) {
         const ready: ObjectRecord[] = [];
@@ -196,32 +265,33 @@ export class SyncServer {
           (this.reign.isPending(record.key) ? busy : ready).push(record);
         }
         const { changed, reports } = this.mergeOffered(ready, session);
-        await this.reign.merge(changed, [], reports);
+        const done = this.reign.merge(changed, [], reports);
+        done.catch(() => undefined); // Told by the one that is waited for.
+        acknowledged.push(done);
+        await (acknowledged.length > SLICES_AHEAD ? acknowledged.shift() : clock.sleep(0));
         if (this.sessions.get(peer) !== session) return false;
       }
+      await Promise.all(acknowledged);
+      if (this.sessions.get(peer) !== session) return false;
       rest = busy;
     }
     return true;
   }
 
-  private install(peer: string, session: Session): void {
-    const { state } = this.context;
+  private async install(peer: string, session: Session): Promise<void> {
+    const { state, options, clock } = this.context;
     const from = session.comparedAt as Position;
-    if (!state.log.has(from)) {
-      // The window moved past the comparison while merging: compare again.
-      this.sessions.delete(peer);
-      this.start(peer);
+    session.outbox = await SyncOutbox.collect(state, session.keys, from, options, () => clock.sleep(0));
+    if (this.sessions.get(peer) !== session) return;
+    if (session.outbox) {
+      session.merging = false;
+      session.heardMs = clock.monotonicMs();
+      this.sendPiece(peer, session);
       return;
     }
-    for (const { frame, end } of state.log.after(from)) {
-      if (end.revision > state.applied.revision) break;
-      for (const entry of frame.entries) if (entry.op !== 'reign') session.keys.add(entry.key);
-    }
-    session.merging = false;
-    session.heardMs = this.context.clock.monotonicMs();
-    session.installAt = state.applied;
-    session.chunks = this.chunksOf(session.keys);
-    this.sendChunk(peer, session);
+    // The window moved past the comparison while merging: compare again.
+    this.sessions.delete(peer);
+    this.start(peer);
   }
 
   /** What changes here by the peer's records. */
@@ -285,9 +355,8 @@ export class SyncServer {
   }
 
   /** Positive when this line has what a majority wrote, negative when the peer's has; zero when both come from one reign. */
-  private linesOf({ offered }: Session): number {
-    const theirs = offered.find(({ key }) => key === REGISTRY_KEY);
-    return theirs ? compareLines(this.reign.registry, registryOf(theirs)) : 0;
+  private linesOf({ registry }: Session): number {
+    return registry ? compareLines(this.reign.registry, registryOf(registry)) : 0;
   }
 
   /**
@@ -312,44 +381,10 @@ export class SyncServer {
     return home !== undefined && session.ourHomes.has(home) && !session.theirHomes.has(home);
   }
 
-  private chunksOf(keys: ReadonlySet<string>): Session['chunks'] {
-    const { state, options } = this.context;
-    const chunks: Session['chunks'] = [{ records: [], pasts: [], absent: [] }];
-    let bytes = 0;
-    for (const key of keys) {
-      if (bytes > options.syncChunkBytes) {
-        chunks.push({ records: [], pasts: [], absent: [] });
-        bytes = 0;
-      }
-      const chunk = chunks.at(-1) as Session['chunks'][number];
-      const record = state.table.record(key);
-      if (!record) {
-        chunk.absent.push(key);
-        bytes += key.length;
-        continue;
-      }
-      const encoded = encodeRecord(record, this.context.state.level);
-      const past = encodeChanges(state.history.changesOf(key));
-      chunk.records.push(encoded);
-      chunk.pasts.push(past);
-      bytes += encoded.length + past.length;
-    }
-    return chunks;
-  }
-
-  private sendChunk(peer: string, session: Session): void {
-    if (!session.installAt) return;
-    const chunk = session.chunks.shift();
-    if (!chunk) return;
-    this.context.send(peer, {
-      t: 'sync-install',
-      session: session.id,
-      records: chunk.records,
-      pasts: chunk.pasts,
-      absent: chunk.absent,
-      last: session.chunks.length === 0,
-      position: session.installAt,
-    });
+  private sendPiece(peer: string, { id, outbox }: Session): void {
+    const piece = outbox?.next();
+    if (piece)
+      this.context.send(peer, { t: 'sync-install', session: id, ...piece, position: (outbox as SyncOutbox).position });
   }
 }
 

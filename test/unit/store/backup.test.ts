@@ -142,7 +142,8 @@ describe('files and directories of backups', () => {
     const data = await restored(RECORDS);
     const disk = new LevelDisk(join(data, 'store'));
     await disk.open();
-    const { meta, records } = await new ReplicaStorage(disk, true).load(new FrameLog());
+    const records: ObjectRecord[] = [];
+    const { meta } = await new ReplicaStorage(disk, true).load(new FrameLog(), (record) => records.push(record));
     await disk.close();
     assert.equal(meta.applied.revision, HEADER.revision + REVISION_GAP);
     assert.equal(meta.promised.n, HEADER.epoch.n + 1);

@@ -238,7 +238,7 @@ describe('the table', () => {
     apply(table, recordOf('a', 1));
     const { state, watcher: one } = watcher();
     table.watch('', 'configmaps', undefined, 1, one);
-    table.reset([recordOf('b', 7)], 9);
+    table.replace([recordOf('b', 7)], [], 9);
     assert.equal(state.ended, 1);
     assert.equal(table.revision, 9);
     assert.throws(() => table.watch('', 'configmaps', undefined, 8, one), RevisionGone);
@@ -335,8 +335,10 @@ describe('storage', () => {
   });
 
   it('reports damage in the middle, in records and in what it promised', async () => {
-    const damage = (key: string) => (disk: Disk) =>
-      disk.write([{ type: 'put', key, value: new Uint8Array([1, 2, 3, 4, 5, 6, 7]) }], { sync: true });
+    const damage = (key: string) => async (disk: Disk) => {
+      await new ReplicaStorage(disk, true).flush([], [], { revision: 5, epoch }, START);
+      await disk.write([{ type: 'put', key, value: new Uint8Array([1, 2, 3, 4, 5, 6, 7]) }], { sync: true });
+    };
     for (const key of [frameKey(3), 'o/configmaps/d/x', 'm/meta'])
       await assert.rejects(stored(damage(key)), DiskCorrupt, key);
   });
