@@ -4,7 +4,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Api, Json } from '../../test/e2e/harness/api.js';
 
 const POLL_MS = 100;
-const TIMEOUT_MS = 4_000;
+const STATUS_MS = 4_000;
+/** A list of a busy peer that is given up is only asked for again. */
+const LIST_MS = 20_000;
 /** Not objects of the store. */
 const COMPUTED_GROUPS = new Set(['metrics.k8s.io']);
 
@@ -28,7 +30,7 @@ async function stateAt(api: Api, paths: readonly string[], revision: number): Pr
   const query = `?resourceVersionMatch=Exact&resourceVersion=${revision}`;
   const texts = await Promise.all(
     paths.map(async (path) => {
-      const { status, body } = await api.send('GET', `${path}${query}`, undefined, { timeoutMs: TIMEOUT_MS });
+      const { status, body } = await api.send('GET', `${path}${query}`, undefined, { timeoutMs: LIST_MS });
       if (status !== 200) throw new Error(`${path} at revision ${revision}: ${status} ${body?.message}`);
       return JSON.stringify(body.items);
     }),
@@ -39,7 +41,7 @@ async function stateAt(api: Api, paths: readonly string[], revision: number): Pr
 /** All peers in one component, under one epoch; the least revision that all have. */
 async function commonRevision(apis: readonly Api[]): Promise<number> {
   const all = await Promise.all(
-    apis.map((api) => api.send('GET', '/skein/v1/status', undefined, { timeoutMs: TIMEOUT_MS })),
+    apis.map((api) => api.send('GET', '/skein/v1/status', undefined, { timeoutMs: STATUS_MS })),
   );
   const views = all.map(({ body }) => body?.view);
   if (views.some((view) => !view || view.voters.length !== apis.length))

@@ -34,7 +34,11 @@ type Made = 'there' | 'perhaps' | 'refused' | 'deleted';
 
 export class Ledger {
   readonly staleReads: string[] = [];
+  /** Older values that were read while the peers were apart: a peer that is cut off need not have what it was told elsewhere. */
+  oldReads = 0;
   reads = 0;
+  /** Something is the matter, or was and the peers have not been one again since. */
+  apart = false;
   private readonly fields = new Map<string, Register>();
   private readonly made = new Map<string, Made>();
   private readonly appends = new Map<string, Outcome>();
@@ -57,7 +61,9 @@ export class Ledger {
   /** A client read its own writes; `violation` if what it saw was older than what it had been told. */
   readDone(violation: string | undefined): void {
     this.reads++;
-    if (violation !== undefined && this.staleReads.length < MAX_TEXTS) this.staleReads.push(violation);
+    if (violation === undefined) return;
+    if (this.apart) this.oldReads++;
+    else if (this.staleReads.length < MAX_TEXTS) this.staleReads.push(violation);
   }
 
   created(name: string, outcome: Outcome): void {

@@ -115,7 +115,16 @@ export class ChaosRun {
     const { writers, watchers, replicas, ledger, limits, broken, stage } = this;
     const judgements = [...episodes.map((episode) => episode.judgement), judgement];
     return summarize({
-      ...{ seed, hosts, limits, episodes, judgements, writers, watchers, replicas, ledger, calls },
+      seed,
+      hosts,
+      limits,
+      episodes,
+      judgements,
+      writers,
+      watchers,
+      replicas,
+      ledger,
+      calls,
       tookMs: performance.now() - beganMs,
       broken: [...stage.crashes, ...broken],
     });
@@ -127,6 +136,7 @@ export class ChaosRun {
     const fault = aimedAt(planned, await this.sequencer());
     const [fromMs, fromEpochMs] = [performance.now(), Date.now()];
     options.log(`${describeFault(fault)} for ${(fault.lastsMs / 1000).toFixed(1)} s`);
+    this.ledger.apart = true;
     await stage.begin(fault);
     await pause(fault.lastsMs, options.signal);
     await stage.end(fault);
@@ -137,6 +147,7 @@ export class ChaosRun {
       this.inTime(identical(this.apis, this.paths, { limitMs: limits.identicalMs, onMissing }).then(since)),
       this.inTime(this.replicas.settled(limits.replicasMs).then(since)),
     ]);
+    this.ledger.apart = identicalMs === undefined;
     this.logTroubles(fromMs);
     const judgement = await this.judge();
     const violations = [...judgement.lost, ...judgement.resurrected, ...judgement.majority];

@@ -83,9 +83,9 @@ export class Stage {
   async fillDisk(agent: Agent): Promise<void> {
     const file = await open(join(agent.dataDir, FILLER), 'w');
     try {
-      for (const chunk of [Buffer.alloc(2 ** 20), Buffer.alloc(4096), Buffer.alloc(1)]) {
-        while (await fits(() => file.write(chunk)));
-      }
+      // The last one is written in part.
+      const chunk = Buffer.alloc(2 ** 20);
+      while (await fits(() => file.write(chunk)));
     } finally {
       await file.close();
     }

@@ -54,7 +54,10 @@ export function summarize(notes: RunNotes): Verdict {
   const watched = (pick: (watcher: Watcher) => number) => watchers.reduce((sum, one) => sum + pick(one), 0);
   const written = (key: keyof Writer['counts']) => writers.reduce((sum, { counts }) => sum + counts[key], 0);
   return {
-    ...{ seed, hosts, tookMs, faults },
+    seed,
+    hosts,
+    tookMs,
+    faults,
     writes: {
       operations: written('operations'),
       acknowledged: written('acknowledged'),
@@ -66,6 +69,7 @@ export function summarize(notes: RunNotes): Verdict {
     resurrected: resurrected.length,
     majorityViolations: majority.length,
     staleReads: staleReads.length,
+    oldReads: ledger.oldReads,
     watch: {
       events: watched((one) => one.ledger.events),
       gaps: gaps.length,

@@ -38,7 +38,9 @@ export interface Verdict {
   readonly lost: number;
   readonly resurrected: number;
   readonly majorityViolations: number;
+  /** Of own writes, while the peers were one, and while they were not. */
   readonly staleReads: number;
+  readonly oldReads: number;
   readonly watch: {
     readonly events: number;
     readonly gaps: number;
@@ -113,7 +115,10 @@ export function verdictText(verdict: Verdict): string {
     ['Lost', String(verdict.lost)],
     ['Resurrected', String(verdict.resurrected)],
     ['Majority-only', `${verdict.majorityViolations} violations`],
-    ['Reads of own writes', `${reads}: ${verdict.staleReads} stale`],
+    [
+      'Reads of own writes',
+      `${reads}: ${verdict.staleReads} stale; ${verdict.oldReads} old while the peers were apart`,
+    ],
     [
       'Watch events',
       `${watch.events}: ${watch.gaps} gaps, ${watch.duplicates} duplicates; ${watch.connections} connections, ${watch.relisted} listed again`,
