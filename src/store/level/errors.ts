@@ -13,8 +13,9 @@ const causeOf = (error: unknown): LevelCause =>
  * A failure to open or to read: {@link DiskCorrupt} only for what LevelDB calls corruption. A store that cannot be read because of
  * permissions, or opened because the disk is full, is whole.
  */
-export function plainError(path: string, error: unknown): Error {
-  const { code, message = String(error) } = causeOf(error);
+export function plainError(path: string, error: unknown, openedAs = path): Error {
+  const { code, message: text = String(error) } = causeOf(error);
+  const message = text.replaceAll(openedAs, path);
   if (code === 'LEVEL_LOCKED') return new DiskUnavailable(`${path} is in use by another process`, { cause: error });
   if (code === 'LEVEL_CORRUPTION')
     return new DiskCorrupt(`the store in ${path} is damaged: ${message}`, { cause: error });

@@ -47,6 +47,6 @@ async function openLinked(path: string, wanted: (name: string) => boolean, repai
     };
   } catch (error) {
     await remove();
-    throw plainError(path, error);
+    throw plainError(path, error, dir);
   }
 }
