@@ -57,8 +57,8 @@ describe('the history of objects in a cluster', function () {
         `p${i}`,
       );
     }
-    const { changes, at } = peer(1).replica.past(keyOf('configmaps', 'x'));
-    const shown = at({ revision: changes[1]?.revision ?? 0 }) as { data?: { n?: string } };
+    const past = peer(1).replica.past(keyOf('configmaps', 'x'));
+    const shown = past.at({ revision: past.changes[1]?.revision ?? 0 }) as { data?: { n?: string } };
     assert.equal(shown.data?.n, '1');
     await change(2, 'x', { n: '4' });
     await settled();
@@ -99,8 +99,8 @@ describe('the history of objects in a cluster', function () {
     }
     // The peer that came over knows what the others know, and not its own line of revisions.
     assert.deepEqual(changesAt(2, 'x'), changesAt(0, 'x'));
-    const { changes, at } = peer(2).replica.past(keyOf('configmaps', 'x'));
-    const before = at({ revision: (changes.at(-1)?.revision ?? 0) - 1 }) as { data?: object };
+    const past = peer(2).replica.past(keyOf('configmaps', 'x'));
+    const before = past.at({ revision: (past.changes.at(-1)?.revision ?? 0) - 1 }) as { data?: object };
     assert.deepEqual(before.data, { n: '3', a: 'many' });
   });
 });

@@ -13,6 +13,7 @@ import { InformerSet } from '../../src/control/controllers/informer-set.js';
 import { createPodCidrAllocator } from '../../src/control/controllers/nodeipam/pod-cidr-allocator.js';
 import { serviceAllocationController } from '../../src/control/controllers/serviceallocation/controller.js';
 import { SimCluster, type SimPeer } from '../../src/testing/sim-cluster.js';
+import { assertDocumented } from '../unit/store/merge-table.js';
 import { requestOf } from './clients.js';
 
 const say = (line: string) => process.stdout.write(`      ${line}\n`);
@@ -90,6 +91,9 @@ describe('repairs after a merge', function () {
   });
 
   it('leave an address, a port and a network to who had them first, and tell the others', async () => {
+    assertDocumented(
+      'in a cluster, one ClusterIP, NodePort or pod CIDR given away on both sides: who was created first keeps it; the other gets a new one, with an Event `Reallocated`',
+    );
     await create(0, 'services', withAddress('a', 30_080, '10.96.0.50'));
     await create(0, 'services', withAddress('e', 30_083, '10.96.0.51'));
     await create(0, 'nodes', node('node-a', '10.244.1.0/24'));
