@@ -131,7 +131,7 @@ async function assemble(
   );
   const server = api.createServer((archive) => node.importImage(archive));
   const gatekeeper = new Gatekeeper(base, gate, mesh, replica, () => onFailure(new Error(removedText(config.dataDir))));
-  const control = createControlPlane(base, enrolment, mesh, store, api, registry, onFailure);
+  const control = createControlPlane(base, config, enrolment, mesh, store, api, registry, onFailure);
   const damage = new StoreConditions({ ...base, client: api.client, replica }, config.dataDir, identity.nodeName);
   const services = [
     ...mesh.services,

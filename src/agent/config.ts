@@ -87,6 +87,7 @@ export const agentConfigSchema = z.strictObject({
   certificateHours: positive
     .default(8_760)
     .describe("How long this peer's certificates live, in hours; they are renewed when a third of it is left"),
+  eventTtlMinutes: positive.default(60).describe('How long Events are kept after they last happened, in minutes'),
   tolerationSeconds: integer
     .min(0)
     .default(5)

@@ -13,6 +13,7 @@ import type { ClusterCa } from '../security/ca/authority.js';
 import type { NodeIdentity } from '../security/ca/identity-store.js';
 import type { Api } from './api.js';
 import type { ComponentBase } from './base.js';
+import type { AgentConfig } from './config.js';
 import { createMergeReporter } from './honesty.js';
 import { dnsIp, kubernetesIp } from './identity.js';
 import { createApiEndpoints, createNodeLiveness, deadNodes } from './liveness.js';
@@ -31,11 +32,14 @@ export interface Authority {
   readonly ca: Pick<ClusterCa, 'signRequest'>;
 }
 
+export type ControlPlaneSettings = Pick<AgentConfig, 'eventTtlMinutes'>;
+
 type RoleApi = Pick<Api, 'client' | 'clientFor' | 'serviceAccounts' | 'authorizer'>;
 
 /** In the order to start them. `onFailure` is told when the store's disk fails. */
 export function createControlPlane(
   base: ComponentBase,
+  settings: ControlPlaneSettings,
   authority: Authority,
   mesh: Meeting,
   { replica, writes }: Store,
@@ -45,7 +49,8 @@ export function createControlPlane(
 ): Service[] {
   const { clock, log, metrics } = base;
   const { transport, membership } = mesh;
-  const roles = new RoleRunner(clock, transport.self.id, roleFactories(base, authority, mesh, api, registry), log);
+  const factories = roleFactories(base, settings, authority, mesh, api, registry);
+  const roles = new RoleRunner(clock, transport.self.id, factories, log);
   const place = {
     isSequencer: () => replica.currentMode === 'leading',
     nameOf: (peer: string) => membership.members().find(({ id }) => id === peer)?.name,
@@ -80,6 +85,7 @@ export function createControlPlane(
 
 function roleFactories(
   base: ComponentBase,
+  settings: ControlPlaneSettings,
   { identity, ca }: Authority,
   { membership }: Meeting,
   api: RoleApi,
@@ -117,6 +123,7 @@ function roleFactories(
         groupVersions: () => builtInVersions(registry),
         nodeLifecycle: { unknownGraceMs: UNKNOWN_GRACE_MS },
         taintEviction: { unknownGraceMs: UNKNOWN_GRACE_MS },
+        eventTtl: { ttlMs: settings.eventTtlMinutes * 60_000 },
       });
       const recorder = createEventRecorder(environment, { component: 'node-ipam' });
       const allocator = createPodCidrAllocator({ ...environment, nodes, events: recorder }, { clusterCidr });

@@ -5,7 +5,7 @@
  */
 import { fencedClients } from '../agent/api.js';
 import { loadConfig } from '../agent/config.js';
-import { createControlPlane } from '../agent/control-plane.js';
+import { createControlPlane, type ControlPlaneSettings } from '../agent/control-plane.js';
 import { createKubelet } from '../agent/kubelet.js';
 import { createStore, type StoreSettings } from '../agent/store.js';
 import { NODES } from '../api/resource.js';
@@ -32,10 +32,10 @@ export interface SimAgent extends SimProcess {
 
 export interface WholeClusterOptions extends Omit<SimClusterOptions, 'process' | 'settings' | 'documentLimits'> {
   /** Differences from an agent's default configuration. */
-  readonly settings?: Partial<StoreSettings>;
+  readonly settings?: Partial<StoreSettings & ControlPlaneSettings>;
 }
 
-function createAgent(parts: ProcessParts, machine: SimMachine, settings: Partial<StoreSettings>): SimAgent {
+function createAgent(parts: ProcessParts, machine: SimMachine, settings: WholeClusterOptions['settings']): SimAgent {
   const { id, clock, random, log, transport, disk, mayFound } = parts;
   const base = { clock, random, log, metrics: noMetrics };
   const registry = KindRegistry.load();
@@ -49,8 +49,15 @@ function createAgent(parts: ProcessParts, machine: SimMachine, settings: Partial
   const pipeline = createApiPipeline({ ...base, registry, store: replica, writes, clusterSecret: CLUSTER_SECRET });
   const api = { ...pipeline, clientFor: fencedClients(replica, pipeline, random) };
   const ca = { signRequest: () => Promise.reject(new Error('nothing is signed in a simulation')) };
-  const control = createControlPlane(base, { identity: IDENTITY, ca }, mesh, store, api, registry, (error) =>
-    log.error('the agent would end', { error: String(error) }),
+  const control = createControlPlane(
+    base,
+    { ...SETTINGS, ...settings },
+    { identity: IDENTITY, ca },
+    mesh,
+    store,
+    api,
+    registry,
+    (error) => log.error('the agent would end', { error: String(error) }),
   );
   const node = { ...base, client: api.client };
   const nodes = new Informer<Node>(node, NODES);

@@ -98,6 +98,13 @@ export class SimDisk {
     this.cached.push([{ ...torn, value: torn.value.slice(0, this.random.int(torn.value.length)) }]);
   }
 
+  /** What is on the medium. */
+  get usage(): { readonly keys: number; readonly bytes: number } {
+    let bytes = 0;
+    for (const [key, value] of this.durable) bytes += key.length + value.length;
+    return { keys: this.durable.size, bytes };
+  }
+
   /** No room is left, from now on: writes wait until {@link free}. */
   fill(): void {
     this.room ??= deferred();
