@@ -10,7 +10,8 @@
  * | suspect | nobody vouched for it for `confirmMs`                    | dead    |
  *
  * A third peer that still hears a suspect vouches for it: it stays suspect (which counts as alive) as long as that goes
- * on. A peer that finds its own timers late does not count that time as silence of others (Lifeguard: "Lifeguard: Local
+ * on, and what is meant for it can take the way over that third one. A connection that stays silent meanwhile is given up,
+ * for a new one to be tried. A peer that finds its own timers late does not count that time as silence of others (Lifeguard: "Lifeguard: Local
  * Health Awareness for More Accurate Failure Detection", Dadgar, Phillips, Currey, 2018).
  */
 import type { Liveness } from './membership-view.js';
@@ -38,8 +39,9 @@ export interface MemberState {
   /** When a suspect is dead unless somebody vouches for it or it is heard. */
   deadlineMs: number;
   nextAskMs: number;
-  /** When somebody last vouched for it. */
+  /** When somebody last vouched for it, and who. */
   vouchedMs: number;
+  vouchedBy: PeerId | undefined;
 }
 
 /** Plain data; `decide` changes it in place. */
@@ -54,7 +56,13 @@ export type MembershipEvent =
   | { readonly type: 'refused'; readonly id: PeerId }
   | { readonly type: 'heard'; readonly id: PeerId }
   /** A third peer's answer about a suspect. */
-  | { readonly type: 'opinion'; readonly about: PeerId; readonly connected: boolean; readonly heardAgoMs: number }
+  | {
+      readonly type: 'opinion';
+      readonly about: PeerId;
+      readonly from: PeerId;
+      readonly connected: boolean;
+      readonly heardAgoMs: number;
+    }
   /** A peer that watches it says that it is dead. */
   | { readonly type: 'told-dead'; readonly id: PeerId }
   /** Comes every `tickMs`. `watched`: whose heartbeats are to be expected. */
@@ -66,6 +74,8 @@ export type MembershipAction =
   | { readonly type: 'ask'; readonly about: PeerId; readonly peers: readonly PeerId[] }
   /** Ask the peer itself for a sign of life. */
   | { readonly type: 'ping'; readonly id: PeerId }
+  /** Others hear it and this peer does not: its connection is of no use. */
+  | { readonly type: 'hang-up'; readonly id: PeerId }
   /** It is dead: close what is left of its connection, and tell others that do not watch it. */
   | { readonly type: 'bury'; readonly id: PeerId };
 
@@ -108,7 +118,14 @@ function connected(state: MembershipState, peer: PeerInfo, nowMs: number): Membe
   const present = state.members.get(peer.id);
   if (!present) {
     const rest = { liveness: 'alive', sinceMs: nowMs, connected: true, lastHeardMs: nowMs } as const;
-    state.members.set(peer.id, { peer, ...rest, deadlineMs: 0, nextAskMs: 0, vouchedMs: -Infinity });
+    state.members.set(peer.id, {
+      peer,
+      ...rest,
+      deadlineMs: 0,
+      nextAskMs: 0,
+      vouchedMs: -Infinity,
+      vouchedBy: undefined,
+    });
     return [{ type: 'changed' }];
   }
   present.peer = peer;
@@ -135,6 +152,7 @@ function suspect(
   turn(member, 'suspect', nowMs);
   member.deadlineMs = nowMs + timing.confirmMs;
   member.vouchedMs = -Infinity;
+  member.vouchedBy = undefined;
   return [{ type: 'changed' }, ...enquire(state, member, nowMs, timing)];
 }
 
@@ -159,13 +177,14 @@ function enquire(
 /** Who vouches prevails over who has lost it too: the latter only brings the end nearer, if nobody vouches meanwhile. */
 function weigh(
   member: MemberState,
-  opinion: { readonly connected: boolean; readonly heardAgoMs: number },
+  opinion: { readonly from: PeerId; readonly connected: boolean; readonly heardAgoMs: number },
   nowMs: number,
   timing: MembershipTiming,
 ): void {
   if (member.liveness !== 'suspect') return;
   if (opinion.connected && opinion.heardAgoMs < timing.timeoutMs / 2) {
     member.vouchedMs = nowMs;
+    member.vouchedBy = opinion.from;
     member.deadlineMs = nowMs + timing.confirmMs;
   } else if (nowMs - member.vouchedMs >= timing.confirmMs)
     member.deadlineMs = Math.min(member.deadlineMs, nowMs + timing.askMs);
@@ -208,8 +227,11 @@ function tick(
       actions.push(...suspect(state, member, nowMs, timing));
     else if (member.liveness === 'suspect' && nowMs >= member.deadlineMs)
       actions.push(...bury(state, member, nowMs, timing));
-    else if (member.liveness === 'suspect' && nowMs >= member.nextAskMs)
+    else if (member.liveness === 'suspect' && nowMs >= member.nextAskMs) {
+      if (member.connected && member.vouchedBy !== undefined && nowMs - member.sinceMs >= timing.timeoutMs)
+        actions.push({ type: 'hang-up', id: member.peer.id });
       actions.push(...enquire(state, member, nowMs, timing));
+    }
   }
   return actions;
 }

@@ -17,6 +17,8 @@ export interface MembershipView {
   members(): readonly Member[];
   /** Ids of the members that are not dead (suspects count as alive until confirmed), this one included, sorted. */
   alive(): readonly PeerId[];
+  /** The peer over which to reach a suspect that it vouches for; undefined of others, and when there is none. */
+  detour(id: PeerId): PeerId | undefined;
   /** Called after every change of any member's liveness or attributes. */
   onChange(listener: () => void): () => void;
   /** Replaces what this peer spreads about itself. */

@@ -137,6 +137,13 @@ export class Membership implements Service, MembershipView {
     return ids.toSorted();
   }
 
+  detour(id: PeerId): PeerId | undefined {
+    const member = this.state.members.get(id);
+    const via = member?.liveness === 'suspect' ? member.vouchedBy : undefined;
+    const third = via === undefined ? undefined : this.state.members.get(via);
+    return third?.connected && third.liveness === 'alive' ? via : undefined;
+  }
+
   onChange(listener: () => void): () => void {
     this.listeners.add(listener);
     return () => this.listeners.delete(listener);
@@ -189,7 +196,7 @@ export class Membership implements Service, MembershipView {
         this.answer(from, message[1]);
         return;
       case 3:
-        this.feed({ type: 'opinion', about: message[1], connected: message[2], heardAgoMs: message[3] });
+        this.feed({ type: 'opinion', from, about: message[1], connected: message[2], heardAgoMs: message[3] });
         return;
       case 4:
         this.send(from, [0, this.version, null]);
@@ -240,6 +247,9 @@ export class Membership implements Service, MembershipView {
         return;
       case 'ping':
         this.send(action.id, [4]);
+        return;
+      case 'hang-up':
+        this.transport.hangUp(action.id);
         return;
       case 'bury':
         this.deps.log.info('a peer is dead', { peer: action.id, node: this.state.members.get(action.id)?.peer.name });

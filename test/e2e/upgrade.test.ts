@@ -43,6 +43,15 @@ describe('a rolling upgrade', function () {
     await watch.from(await agent(2).open());
   });
 
+  // Each test goes on where the one before ended.
+  let broken = false;
+  afterEach(function () {
+    broken ||= this.currentTest?.state === 'failed';
+  });
+  beforeEach(function () {
+    if (broken) this.skip();
+  });
+
   after(async function () {
     const failed = this.test?.parent?.tests.some((test) => test.isFailed());
     if (failed)

@@ -101,6 +101,30 @@ describe('a cluster of replicas', function () {
     assert.ok(Math.max(...times) <= 2_000, String(times));
   });
 
+  it('serves at a peer whose link to the sequencer alone is broken, by way of a third', async () => {
+    const [first, later]: [number[], number[]] = [[], []];
+    for (const seed of seeds) {
+      const scenario = await Scenario.of(seed % 2 === 0 ? 3 : 5, seed);
+      const { cluster, leader } = scenario;
+      await cluster.clock.run(seed * 97);
+      const cutOff = scenario.others[seed % 2] as SimPeer;
+      const { epoch } = leader.replica.view ?? assert.fail('no view');
+      const [from, to] = seed % 3 === 1 ? [cutOff, leader] : [leader, cutOff];
+      cluster.network.cut(from.id, to.id, seed % 3 !== 0);
+      first.push((await scenario.create(cutOff, 'first')).ms);
+      await cluster.clock.run(2_000);
+      for (const name of ['a', 'b', 'c']) later.push((await scenario.create(cutOff, name)).ms);
+      later.push((await scenario.create(leader, 'at-the-sequencer')).ms);
+      assert.deepEqual(leader.replica.view?.epoch, epoch, 'nobody was taken for dead');
+      cluster.network.heal();
+      await scenario.settled();
+    }
+    report('first write across a broken link', first);
+    report('later ones', later);
+    assert.ok(Math.max(...first) <= 4_000, String(first));
+    assert.ok(Math.max(...later) <= 100, String(later));
+  });
+
   it('does not stop for a peer that only follows', async () => {
     const scenario = await Scenario.of(3);
     const [first, second] = scenario.others as [SimPeer, SimPeer];

@@ -80,9 +80,12 @@ describe('Membership', () => {
     await untilSeen(0, 'suspect', [1]);
     await clock.run(5000);
     assert.equal(liveness(1, 0), 'suspect');
+    assert.equal(peers[1]!.membership.detour(id(0)), id(2));
+    assert.equal(peers[1]!.membership.detour(id(2)), undefined);
     assert.equal(peers[1]!.membership.alive().length, 3);
     network.heal();
     await untilSeen(0, 'alive', [1]);
+    assert.equal(peers[1]!.membership.detour(id(0)), undefined);
     assert.ok(!log.some((line) => line.endsWith('dead')));
   });
 
