@@ -22,18 +22,18 @@ function disguised(replica: Replica, changes: Partial<Replica>): Replica {
   return new Proxy(replica, {
     get(target, name) {
       if (name in changes) return Reflect.get(changes, name) as unknown;
-      const value = Reflect.get(target, name) as unknown;
-      return typeof value === 'function' ? (value.bind(target) as unknown) : value;
+      const value: unknown = Reflect.get(target, name);
+      return typeof value === 'function' ? (...args: unknown[]): unknown => Reflect.apply(value, target, args) : value;
     },
   });
 }
 
 const withEvents = (replica: Replica, alter: (revision: number) => readonly number[]): Replica =>
   disguised(replica, {
-    watch: (group, resource, namespace, from, { onEvents, onEnd }) =>
+    watch: (group, resource, namespace, from, watcher) =>
       replica.watch(group, resource, namespace, from, {
-        onEvents: (events) => onEvents(events.flatMap((event) => alter(event.revision).map(() => event))),
-        onEnd,
+        onEvents: (events) => watcher.onEvents(events.flatMap((event) => alter(event.revision).map(() => event))),
+        onEnd: () => watcher.onEnd(),
       }),
   });
 

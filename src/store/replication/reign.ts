@@ -270,6 +270,8 @@ export class Reign {
     this.events.onSyncVoid(peer);
     this.feeds.track(peer, head);
     this.change([...this.current.members, peer]);
+    // One that came back was a voter until now: what was waiting for it may be acknowledged.
+    this.advance();
   }
 
   /** The peer's log is on this line now, up to `position`. */
