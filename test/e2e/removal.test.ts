@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { ROOT } from './harness/lab.js';
 import { localAgents, type LocalAgent } from './harness/local-agent.js';
+import { dump } from './harness/report.js';
 import { eventually } from './harness/wait.js';
 import type { Json } from './harness/api.js';
 
@@ -23,7 +24,7 @@ describe('a removed peer', function () {
     assert(one, `there is no agent ${n}`);
     return one;
   };
-  const namesOf = (items: readonly Json[]) => items.map(({ name }) => name).toSorted();
+  const namesOf = (items: readonly Json[]) => items.map(({ name }): string => name).toSorted();
 
   before('three agents', async () => {
     assert(existsSync(MAIN), 'there is no build: run scripts/setup first');
@@ -52,7 +53,7 @@ describe('a removed peer', function () {
   after(async function () {
     const failed = this.test?.parent?.tests.some((test) => test.isFailed());
     for (const one of agents ?? []) {
-      if (failed) console.error(`--- ${one.name}\n${(await one.log).split('\n').slice(-30).join('\n')}`);
+      if (failed) dump(`--- ${one.name}\n${(await one.log).split('\n').slice(-30).join('\n')}`);
       await one.kill();
     }
     if (folder) await rm(folder, { recursive: true, force: true });

@@ -8,6 +8,7 @@ import type { Json } from './harness/api.js';
 import { ConfigMapWatch } from './harness/config-map-watch.js';
 import { ROOT } from './harness/lab.js';
 import { localAgents, type LocalAgent } from './harness/local-agent.js';
+import { dump } from './harness/report.js';
 import { eventually } from './harness/wait.js';
 import { describeFailures, WriteLoad } from './harness/write-load.js';
 import { makeNextBuild } from './upgrade/next-build.js';
@@ -54,8 +55,7 @@ describe('a rolling upgrade', function () {
 
   after(async function () {
     const failed = this.test?.parent?.tests.some((test) => test.isFailed());
-    if (failed)
-      for (const one of agents) console.error(`--- ${one.name}\n${(await one.log).split('\n').slice(-40).join('\n')}`);
+    if (failed) for (const one of agents) dump(`--- ${one.name}\n${(await one.log).split('\n').slice(-40).join('\n')}`);
     watch?.stop();
     await Promise.all((agents ?? []).map((one) => one.kill()));
     for (const path of [folder, next?.folder]) if (path) await rm(path, { recursive: true, force: true });

@@ -66,11 +66,11 @@ export const levelOf = (registry: PeerRegistry | undefined): number => registry?
 /** What the register asks of the mesh. */
 export interface PeerFacts {
   /** The node's name; undefined while it is not known. */
-  nameOf(peer: string): string | undefined;
+  readonly nameOf: (peer: string) => string | undefined;
   /** The formats that the build of a connected peer, or this one, knows; undefined of others. */
-  formatsOf(peer: string): VersionRange | undefined;
+  readonly formatsOf: (peer: string) => VersionRange | undefined;
   /** Never to be registered again. */
-  isRevoked(peer: string): boolean;
+  readonly isRevoked: (peer: string) => boolean;
 }
 
 /** A sequencer's place among the registered peers. */

@@ -11,7 +11,7 @@ export class ConfigMapWatch {
   private revision = '';
   private abort = new AbortController();
   private reading: Promise<void> = Promise.resolve();
-  private failure: unknown;
+  private failure: Error | undefined;
   /** How often it had to list anew. */
   lists = 0;
 
@@ -19,7 +19,7 @@ export class ConfigMapWatch {
 
   /** How often the creation of that name was shown. Throws what ended the watch. */
   count(name: string): number {
-    if (this.failure) throw new Error(`the watch ended: ${String(this.failure)}`, { cause: this.failure });
+    if (this.failure) throw new Error(`the watch ended: ${this.failure.message}`, { cause: this.failure });
     return this.seen.get(name) ?? 0;
   }
 
@@ -67,10 +67,10 @@ export class ConfigMapWatch {
       .catch(async (error: unknown) => {
         if (abort.signal.aborted) return;
         if (error instanceof Gone) await this.listAnew(api);
-        else this.failure = error;
+        else this.failure = error as Error;
       })
       .catch((error: unknown) => {
-        this.failure = error;
+        this.failure = error as Error;
       });
   }
 }
