@@ -20,6 +20,7 @@ import { rows as disruption } from './ctrl/disruption.js';
 import { rows as garbageCollection } from './ctrl/garbage-collection.js';
 import { rows as jobs } from './ctrl/jobs.js';
 import { rows as statefulSets } from './ctrl/statefulsets.js';
+import { rows as askedWebhooks } from './hook/admission.js';
 import { rows as webhooks } from './hook/webhooks.js';
 import { rows as namespaces } from './nslife/namespaces.js';
 import { rows as limits } from './quota/admission.js';
@@ -28,6 +29,7 @@ import { rows as scheduling } from './sched/scheduling.js';
 import { rows as services } from './svcapi/services.js';
 
 export const ALL: Rows = {
+  ...askedWebhooks,
   ...chunking,
   ...core,
   ...cronJobs,

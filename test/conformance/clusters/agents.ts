@@ -20,7 +20,7 @@ const MAIN =
   process.env['SKEIN_CONFORMANCE_MAIN'] ?? fileURLToPath(new URL('../../../src/cli/main.ts', import.meta.url));
 /** The source as it is, without a build; found from the repository's root. */
 const TSX = 'tsx';
-const READY_MS = 60_000;
+const READY_MS = 120_000;
 const STOP_MS = 10_000;
 
 /** The machine's own where it has one: endpoints must not be loopback addresses. */
