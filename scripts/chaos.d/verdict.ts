@@ -65,7 +65,7 @@ export interface Limits {
 }
 
 /** Generous: a machine that many share must not fail a run. What was measured is in the report. */
-export const DEFAULT_LIMITS: Limits = { gapMs: 15_000, identicalMs: 90_000, replicasMs: 120_000, outageMs: 20_000 };
+export const DEFAULT_LIMITS: Limits = { gapMs: 15_000, identicalMs: 90_000, replicasMs: 120_000, outageMs: 30_000 };
 
 /** The default limits, all of them multiplied. */
 export const patientLimits = (factor: number): Limits => ({
