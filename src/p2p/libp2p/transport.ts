@@ -15,22 +15,16 @@ import type { PeerId, PeerInfo, Transport, TransportEvents } from '../transport.
 import { formatHostPort, hostPortOf, tcpMultiaddr, parseHostPort, type HostPort } from './address.js';
 import { noAddressBook, type AddressBook, type Admission } from './admission.js';
 import { Dialer } from './dialer.js';
-import { frame } from './frames.js';
 import { Gossip, GOSSIP_CHANNEL } from './gossip.js';
 import { peerIdOf } from './identity.js';
-import { CHANNEL_PROTOCOL, Link, readChannel, readFrames } from './link.js';
+import { CHANNEL_PROTOCOL, Link, readChannel } from './link.js';
 import { createNode, type Node } from './node.js';
-import { Refusals, type Refusal } from './refusals.js';
+import { abortConnection, HELLO_PROTOCOL, Reception } from './reception.js';
+import type { Refusal } from './refusals.js';
 import { probeTcp } from './tcp-probe.js';
 
-const HELLO_PROTOCOL = '/skein/hello/1';
-const MAX_HELLO_BYTES = 64 * 1024;
 /** Two connections made within this time are one pair of simultaneous dials; later ones replace a dead one. */
 const SIMULTANEOUS_MS = 2000;
-/** Begins what is sent instead of a hello: the reason of a refusal follows. No hello begins so. */
-const REFUSED = 0;
-/** How long a connection is kept for the other side to read why it is refused. */
-const REFUSAL_MS = 500;
 const BOOK_DELAY_MS = 1000;
 const PROBE_LOOKS = 6;
 const PROBE_PAUSE_MS = 15;
@@ -77,13 +71,11 @@ export class Libp2pTransport implements Transport {
   private addresses: readonly string[];
   private node: Node | undefined;
   private readonly links = new Map<PeerId, Link>();
-  /** Connections that have not finished their hello, with the end of their patience. */
-  private readonly pending = new Map<string, () => void>();
   private readonly listeners = new Set<TransportEvents>();
   private readonly channels = new Map<string, (from: PeerId, message: Uint8Array) => void>();
   private readonly dialer: Dialer;
   private readonly gossip: Gossip;
-  private readonly refused: Refusals;
+  private readonly reception: Reception;
   private readonly peersGauge;
   private bookDirty = false;
   private cancelBook: () => void = () => undefined;
@@ -93,7 +85,13 @@ export class Libp2pTransport implements Transport {
     private readonly options: Libp2pTransportOptions,
   ) {
     this.id = peerIdOf(options.privateKey);
-    this.refused = new Refusals(deps);
+    const { admission, helloTimeoutMs = 5000 } = options;
+    this.reception = new Reception(
+      deps,
+      { admission, helloTimeoutMs },
+      () => this.self,
+      (connection, peer) => this.admit(connection, peer),
+    );
     this.addresses = options.announce ?? [formatHostPort(options.listen)];
     const redial = options.redialMs ?? { base: 100, max: 2000 };
     this.dialer = new Dialer(
@@ -132,14 +130,14 @@ export class Libp2pTransport implements Transport {
       dialTimeoutMs: options.dialTimeoutMs ?? 2000,
       denied: (peerId) => options.admission.denied?.({ id: peerId as PeerId }) !== undefined,
     });
-    node.addEventListener('connection:open', (event) => this.opened(event.detail));
+    node.addEventListener('connection:open', (event) => this.reception.opened(event.detail));
     node.addEventListener('connection:close', (event) => this.closed(event.detail));
     node.addEventListener('peer:discovery', (event) => {
       const addresses = event.detail.multiaddrs.map(hostPortOf).filter((address) => address !== undefined);
       this.addAddresses({ id: event.detail.id.toString() as PeerId, addresses });
     });
     try {
-      await node.handle(HELLO_PROTOCOL, (stream, connection) => this.answerHello(stream, connection));
+      await node.handle(HELLO_PROTOCOL, (stream, connection) => this.reception.answerHello(stream, connection));
       await node.handle(CHANNEL_PROTOCOL, (stream, connection) => this.acceptChannel(stream, connection), {
         maxInboundStreams: 256,
         maxOutboundStreams: 256,
@@ -169,8 +167,7 @@ export class Libp2pTransport implements Transport {
     this.gossip.detach();
     this.cancelBook();
     if (this.bookDirty) await this.saveBook();
-    for (const patience of this.pending.values()) patience();
-    this.pending.clear();
+    this.reception.stop();
     await node.stop();
     for (const link of this.links.values()) this.drop(link);
   }
@@ -236,80 +233,13 @@ export class Libp2pTransport implements Transport {
 
   /** Peers that refuse this one, or are refused by it, lately. */
   refusals(): readonly Refusal[] {
-    return this.refused.list();
+    return this.reception.refusals();
   }
 
   private async dial(id: string | undefined, addresses: readonly string[]): Promise<void> {
     const targets = addresses.map(parseHostPort).filter((target) => target !== undefined);
     if (!this.node) return;
     await this.node.dial(targets.map((target) => tcpMultiaddr(target, id)));
-  }
-
-  /** A connection exists. Whoever dialled says hello first. */
-  private opened(connection: Connection): void {
-    const { clock } = this.deps;
-    const patience = clock.timer(this.options.helloTimeoutMs ?? 5000, () =>
-      this.refuse(connection, new Error('no hello within the time allowed')),
-    );
-    this.pending.set(connection.id, patience);
-    if (connection.direction === 'outbound')
-      this.sayHello(connection).catch((error: unknown) => this.refuse(connection, error));
-  }
-
-  private async sayHello(connection: Connection): Promise<void> {
-    const stream = await connection.newStream(HELLO_PROTOCOL);
-    readFrames(stream, MAX_HELLO_BYTES, (hello) => {
-      if (hello[0] !== REFUSED) this.judge(connection, hello);
-      else this.end(connection, { reason: textOf(hello), by: 'peer' });
-    });
-    stream.send(frame(this.options.admission.hello(this.self)));
-  }
-
-  private answerHello(stream: Stream, connection: Connection): void {
-    readFrames(stream, MAX_HELLO_BYTES, (hello) => {
-      if (!this.pending.has(connection.id)) return;
-      const denied = this.options.admission.denied?.({ id: connection.remotePeer.toString() as PeerId });
-      if (denied !== undefined) {
-        stream.send(frame(Buffer.concat([Uint8Array.of(REFUSED), Buffer.from(denied)])));
-        this.end(connection, { reason: denied, by: 'self', lingerMs: REFUSAL_MS });
-        return;
-      }
-      // Answered before judged: once this peer counts the other one as admitted, it may send to it.
-      stream.send(frame(this.options.admission.hello(this.self)));
-      this.judge(connection, hello);
-    });
-  }
-
-  private judge(connection: Connection, hello: Uint8Array): void {
-    const patience = this.pending.get(connection.id);
-    if (!patience || connection.status !== 'open') return;
-    const peerId = connection.remotePeer.toString();
-    const result = this.options.admission.admit(peerId, hello);
-    if (!result.ok) return this.end(connection, { ...result, by: 'self' });
-    if (result.peer.id !== peerId) return this.refuse(connection, new Error('its hello is for another peer id'));
-    patience();
-    this.pending.delete(connection.id);
-    this.admit(connection, result.peer);
-  }
-
-  private refuse(connection: Connection, error: unknown): void {
-    this.end(connection, { reason: errorText(error), by: 'self' });
-  }
-
-  /** Ends a connection that does not become one of peers. */
-  private end(
-    connection: Connection,
-    why: Pick<Refusal, 'reason' | 'name' | 'by'> & { readonly lingerMs?: number },
-  ): void {
-    this.pending.get(connection.id)?.();
-    if (!this.pending.delete(connection.id)) return;
-    const peer = connection.remotePeer.toString();
-    const address = hostPortOf(connection.remoteAddr) ?? connection.remoteAddr.toString();
-    const { reason, name, by, lingerMs } = why;
-    this.refused.note({ peer, address, reason, by, ...(name === undefined ? {} : { name }) });
-    const abort = () => abortConnection(connection, new Error('not admitted'));
-    if (lingerMs === undefined) abort();
-    else this.deps.clock.timer(lingerMs, abort);
   }
 
   private admit(connection: Connection, peer: PeerInfo): void {
@@ -327,7 +257,6 @@ export class Libp2pTransport implements Transport {
       abortConnection(connection, new Error('a stream broke', { cause: error }));
     });
     this.links.set(peer.id, link);
-    this.refused.clear(peer.id);
     this.peersGauge.set(this.links.size);
     const via = connection.direction === 'outbound' ? hostPortOf(connection.remoteAddr) : undefined;
     this.dialer.connected(peer.id, peer.addresses, via, this.addresses);
@@ -381,8 +310,7 @@ export class Libp2pTransport implements Transport {
   }
 
   private closed(connection: Connection): void {
-    this.pending.get(connection.id)?.();
-    this.pending.delete(connection.id);
+    this.reception.closed(connection);
     const link = this.links.get(connection.remotePeer.toString() as PeerId);
     if (link?.connection.id === connection.id) this.drop(link);
   }
@@ -431,19 +359,5 @@ export class Libp2pTransport implements Transport {
     } catch (error) {
       this.deps.log.warn('the addresses of peers could not be saved', { error: errorText(error) });
     }
-  }
-}
-
-const textOf = (refusal: Uint8Array): string => Buffer.from(refusal.subarray(1)).toString();
-
-/**
- * Ends a connection at once. The muxer throws when it cannot say goodbye any more, before the socket is closed; it counts
- * as closed from then on, and a second call reaches the socket.
- */
-function abortConnection(connection: Connection, error: Error): void {
-  try {
-    connection.abort(error);
-  } catch {
-    connection.abort(error);
   }
 }
