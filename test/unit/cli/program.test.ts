@@ -34,6 +34,7 @@ Commands:
   get             Show objects
   describe        Show one or more objects in detail
   history         Show who changed which fields of an object
+  conflicts       Show what merges after splits overrode, with both values
   diff            Show what changed of an object since then
   chaos           Strike peers, one at a time, and report how the cluster takes it
   backup          Save all objects of the cluster to a file
