@@ -1,6 +1,7 @@
 /** What must hold at the end of a history, and all the time. Every failure is one line of text. */
 import type { KubeObject } from '../../src/api/object.js';
 import { RevisionGone, type StoreEvent } from '../../src/store/object-store.js';
+import { jsonTextOf } from '../../src/store/object-text.js';
 import type { Life, SimCluster, SimPeer } from '../../src/testing/sim-cluster.js';
 import type { Random } from '../../src/base/random.js';
 import { unexplained, type Step } from './linearizability.js';
@@ -120,7 +121,7 @@ export class Observer {
       this.problem(`${segment.peer}: event ${event.revision} shows version ${event.object.metadata.resourceVersion}`);
     }
     segment.revisions.push(event.revision);
-    segment.events.push(`${event.revision} ${event.type} ${JSON.stringify(event.object)}`);
+    segment.events.push(`${event.revision} ${event.type} ${jsonTextOf(event.object)}`);
   }
 
   private look(): void {
