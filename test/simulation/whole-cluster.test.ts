@@ -7,7 +7,7 @@ import { runWholeHistory, type WholeHistory } from './whole-cluster.js';
 
 const say = (line: string) => process.stdout.write(`${line}\n`);
 const only = process.env['SEED'];
-const count = Number(process.env['WHOLE_HISTORIES'] ?? 6);
+const count = Number(process.env['WHOLE_HISTORIES'] ?? 3);
 const first = Number(process.env['FIRST'] ?? 1);
 
 describe('a cluster of whole agents', function () {
@@ -49,10 +49,6 @@ describe('a cluster of whole agents', function () {
         `${sum((one) => one.twinSeconds).toFixed(0)} s of replaced identities that ran on behind a cut`,
     );
     assert.deepEqual(failures, []);
-  });
-
-  it('replays a history exactly from its seed', async () => {
-    const [one, two] = [await runWholeHistory(first), await runWholeHistory(first)];
-    assert.deepEqual(one, two);
+    assert.deepEqual(await runWholeHistory(first), done[0], 'a replay from the same seed');
   });
 });
