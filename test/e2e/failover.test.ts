@@ -163,6 +163,7 @@ describe('a cluster of three loses peers', function () {
     await (
       await cluster.api(1)
     ).call('POST', path, { metadata: { name: 'shared' }, data: { a: '0', b: '0', both: '0' } });
+    await (await cluster.api(1)).call('POST', path, { metadata: { name: 'deleted' }, data: { a: '0' } });
     await cluster.lab.split('1 2', '3');
     const sides = { left: await cluster.api(1), right: await cluster.api(3) };
     for (const [side, api] of Object.entries(sides)) {
@@ -170,6 +171,23 @@ describe('a cluster of three loses peers', function () {
         return (await api.send('POST', path, { metadata: { name: `only-${side}` }, data: { side } })).status === 201;
       });
     }
+    // Whoever writes or looks can tell that there is a split, and what does not work meanwhile.
+    for (const [side, missing] of [
+      ['left', ['h3']],
+      ['right', ['h1', 'h2']],
+    ] as const) {
+      await eventually(`the ${side} side warns`, 10_000, async () => {
+        const { warning } = await sides[side].send('POST', `${path}?dryRun=All`, { metadata: { name: 'warned' } });
+        return warning.includes('out of reach') && missing.every((name) => warning.includes(name));
+      });
+    }
+    await eventually('the node on its own says so', 10_000, async () => {
+      const { body } = await sides.right.send('GET', '/api/v1/nodes/h3');
+      const conditions = (body as { status: { conditions: { type: string; status: string }[] } }).status.conditions;
+      return conditions.some(({ type, status }) => type === 'skein.dev/Minority' && status === 'True');
+    });
+    await sides.right.patch(`${path}/deleted`, { data: { a: 'right' } });
+    await sides.left.call('DELETE', `${path}/deleted`);
     await sides.left.patch(`${path}/shared`, { data: { a: 'left', both: 'left' } });
     await sides.right.patch(`${path}/shared`, { data: { b: 'right', both: 'right' } });
     await Promise.all(
@@ -196,12 +214,33 @@ describe('a cluster of three loses peers', function () {
     assert(present.some(({ metadata }) => metadata.name === 'only-right'));
     assert(!present.some(({ metadata }) => metadata.name === 'only-left'));
     assert(tookMs <= 5_000, `took ${tookMs} ms`);
+    await toldOf(namespace);
     // Controllers may still be settling what the split did to nodes and pods: of one moment, all is the same everywhere.
     await eventually('all kinds are identical everywhere', 5_000, async () => {
       const wholes = await Promise.all((await apisOf(HOSTS)).map(async (api) => JSON.stringify(await snapshot(api))));
       return wholes.every((text) => text === wholes[0]);
     });
   });
+
+  /** What the merge overrode, and what a deletion won over, is told by Events, and by every peer with both values. */
+  async function toldOf(namespace: string): Promise<void> {
+    await eventually('Events on both objects, the one that is gone too', 10_000, async () => {
+      const events = await (await cluster.api(2)).list(`/api/v1/namespaces/${namespace}/events`);
+      const told = events.filter(({ reason }) => reason === 'MergeConflict');
+      return new Set(told.map(({ involvedObject }) => involvedObject.name)).size === 2;
+    });
+    const answers = await Promise.all(
+      (await apisOf(HOSTS)).map((api) => api.send('GET', `/skein/v1/conflicts?namespace=${namespace}`)),
+    );
+    const [first, ...others] = answers.map(({ text }) => text);
+    for (const other of others) assert.equal(other, first);
+    const { items } = answers[0]?.body as Json;
+    const shown = items.map(({ name, field, kept, dropped }: Json) => [name, field, kept.value, dropped[0].value]);
+    const [gone, both] = shown.toSorted(([a]: [string], [b]: [string]) => (a < b ? -1 : 1));
+    assert.deepEqual(both, ['shared', 'data.both', 'right', 'left']);
+    assert.deepEqual([gone[0], gone[1], gone[2], gone[3].data], ['deleted', '', undefined, { a: 'right' }]);
+    assert.deepEqual(items.find(({ name }: Json) => name === 'shared').dropped[0].part.toSorted(), ['h1', 'h2']);
+  }
 
   /** Ids and start times of all containers, by host. */
   async function containers(): Promise<string[]> {

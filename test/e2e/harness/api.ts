@@ -8,6 +8,8 @@ export interface Answer {
   /** Parsed when it is JSON. */
   readonly body: Json;
   readonly text: string;
+  /** The `Warning:` header as it came; empty without one. */
+  readonly warning: string;
 }
 
 /** Bodies are looked into freely in tests. */
@@ -69,7 +71,10 @@ export class Api {
         let text = '';
         response.setEncoding('utf8').on('data', (chunk: string) => (text += chunk));
         response.on('error', reject);
-        response.on('end', () => resolve({ status: response.statusCode ?? 0, body: parsed(text), text }));
+        response.on('end', () => {
+          const warning = String(response.headers.warning ?? '');
+          resolve({ status: response.statusCode ?? 0, body: parsed(text), text, warning });
+        });
       });
       sent.on('error', reject);
       sent.end(data);
