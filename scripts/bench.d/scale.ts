@@ -18,7 +18,8 @@ const SIZES = (process.env['SCALE_SIZES'] ?? '1000,10000,150000').split(',').map
 const SINGLE_WRITES = 300;
 const CROWD_WRITES = 3_000;
 const IN_FLIGHT = 64;
-const DIFFERENCES = [0, 10, 1_000];
+/** Of them one is written by the other side; without any, one log continues the other and there is nothing to compare. */
+const DIFFERENCES = [0, 1, 10, 1_000];
 const DIVERGED = 10_000;
 const WAIT_MS = 300_000;
 
@@ -114,6 +115,12 @@ class Pair {
     return writeAll(this[side], spread(count, this.size), `${side} ${count}`);
   }
 
+  /** So many objects that are not the same on both sides. */
+  async differ(count: number): Promise<void> {
+    if (count > 0) await write(this.b, 0, `b ${count}`);
+    await this.write('a', count);
+  }
+
   /** Both reach each other; until they hold the same. */
   async meet() {
     const { wire, a, b } = this;
@@ -169,7 +176,7 @@ async function figuresOf(size: number, context: Context): Promise<Figure[]> {
   say(`caught up in ${round(caughtUp.ms)} ms, longest block ${round(caughtUp.blockMs)} ms`);
   const rounds: Figure[] = [];
   for (const count of DIFFERENCES) {
-    await pair.part(() => pair.write('a', count));
+    await pair.part(() => pair.differ(count));
     const { ms, bytes, blockMs, largest } = await pair.meet();
     say(`${count} differences: ${round(ms)} ms, ${bytes} bytes, longest block ${round(blockMs)} ms`);
     const note = `${round(ms)} ms from contact to one state; largest message ${round(largest / KIB)} KiB, longest block ${round(blockMs)} ms`;

@@ -63,6 +63,8 @@ export type SyncMessage =
       readonly session: number;
       readonly buckets: readonly string[];
       readonly narrows?: true;
+      /** Ids of the answers that the sender has to hand over. */
+      readonly answers?: readonly string[];
     }
   /** For each of these buckets the digests of its leaves: say which of them differ. */
   | {
@@ -81,6 +83,8 @@ export type SyncMessage =
       readonly entries: readonly RecordState[];
       /** Absent: true. */
       readonly last?: boolean;
+      /** With the last: which of the answers are wanted; absent: all. */
+      readonly unknown?: readonly string[];
     }
   | {
       readonly t: 'sync-offer';

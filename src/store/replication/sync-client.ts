@@ -19,6 +19,10 @@ const REPLIES_OFFERED = 1_000;
 interface Offer {
   readonly records: readonly ObjectRecord[];
   sent: number;
+  /** Of the answers that go with the last part. */
+  answered: number;
+  /** Ids of the answers that the sequencer lacks; undefined: all go. */
+  readonly wanted: ReadonlySet<string> | undefined;
   /** Sent with the first of its messages. */
   wants: readonly string[];
   buried: readonly (readonly [key: string, version: Stamp])[];
@@ -29,7 +33,8 @@ interface Offer {
 export class SyncClient {
   private session = 0;
   private view: RecordsView | undefined;
-  private replies: LoggedReply[] = [];
+  /** Answers handed over, once all records are. */
+  private replies: LoggedReply[] | undefined;
   private offer: Offer | undefined;
   private installation: Installation | undefined;
   /** The pieces before are in place. */
@@ -51,6 +56,7 @@ export class SyncClient {
     this.session = 0;
     this.view = undefined;
     this.offer = undefined;
+    this.replies = undefined;
     this.installation = undefined;
     this.installing = Promise.resolve();
   }
@@ -87,7 +93,9 @@ export class SyncClient {
     this.session = session;
     // Whatever this peer has counts, acknowledged or not: nothing is lost, and the merge decides.
     this.view = this.context.state.withTail();
-    this.context.send(from, { t: 'sync-digest', session, buckets: this.view.digests.buckets(), narrows: true });
+    const answers = this.context.state.recentReplies(REPLIES_OFFERED).map(({ id }) => id);
+    const buckets = this.view.digests.buckets();
+    this.context.send(from, { t: 'sync-digest', session, buckets, narrows: true, answers });
   }
 
   private narrow(from: string, buckets: readonly number[], leaves: readonly Uint8Array[]): void {
@@ -99,7 +107,7 @@ export class SyncClient {
     this.context.send(from, { t: 'sync-leaves', session: this.session, leaves: differ });
   }
 
-  private offerFor({ buckets, leaves = [], entries, last = true }: SyncMessage & { t: 'sync-differ' }): Offer {
+  private offerFor({ buckets, leaves = [], entries, last = true, unknown }: SyncMessage & { t: 'sync-differ' }): Offer {
     const view = this.view as RecordsView;
     const theirs = new Map(entries.map(([key, version]) => [key, version]));
     const isOther = ([key, version, revision]: RecordState) => {
@@ -114,7 +122,8 @@ export class SyncClient {
       }
     }
     const wants = entries.filter(isOther).map(([key]) => key);
-    return { records, sent: 0, wants, buried: this.forgotten(entries), isLast: last };
+    const wanted = unknown && new Set(unknown);
+    return { records, sent: 0, answered: 0, wanted, wants, buried: this.forgotten(entries), isLast: last };
   }
 
   private forgotten(entries: readonly RecordState[]): (readonly [string, Stamp])[] {
@@ -146,22 +155,34 @@ export class SyncClient {
       bytes += encoded.length;
     }
     const isDone = offer.sent === offer.records.length;
-    const last = isDone && offer.isLast;
+    if (isDone && offer.isLast && !this.replies) {
+      const { wanted } = offer;
+      const replies = state.recentReplies(REPLIES_OFFERED).filter(({ id }) => !wanted || wanted.has(id));
+      this.replies = replies.map((reply) => this.selfContained(reply));
+    }
+    const replies: LoggedReply[] = [];
+    for (const reply of isDone ? (this.replies ?? []).slice(offer.answered) : []) {
+      if (bytes > options.syncChunkBytes) break;
+      replies.push(reply);
+      bytes += reply.body?.length ?? 0;
+    }
+    offer.answered += replies.length;
+    const last = isDone && offer.isLast && offer.answered === this.replies?.length;
+    const next = isDone && !offer.isLast;
     const { wants, buried } = offer;
     offer.wants = [];
     offer.buried = [];
-    if (isDone) this.offer = undefined;
-    if (last) this.replies = state.recentReplies(REPLIES_OFFERED).map((reply) => this.selfContained(reply));
+    if (last || next) this.offer = undefined;
     this.context.send(to, {
       t: 'sync-offer',
       session: this.session,
       records,
       wants,
-      replies: last ? this.replies : [],
+      replies,
       homes: this.homes(),
       common: this.common(),
       buried,
-      ...(isDone && !last ? { next: true } : {}),
+      ...(next ? { next } : {}),
       last,
     });
   }
@@ -199,7 +220,7 @@ export class SyncClient {
     isWanted: () => boolean,
   ): Promise<void> {
     const { state, clock, options } = this.context;
-    const { session, replies } = this;
+    const { session, replies = [] } = this;
     // The sequencer must not take the work at the end for silence.
     const stop = clock.interval(options.syncIdleMs / 4, () => this.context.send(from, { t: 'sync-more', session }));
     try {

@@ -33,12 +33,15 @@ import type { Reign } from './reign.js';
 import { SyncOutbox } from './sync-outbox.js';
 import { wasForgotten } from './watermark.js';
 
-/** Records merged in one go, and how many such slices may wait for their acknowledgement. */
-const MERGE_SLICE = 16;
+/** Records merged in one go, for how many milliseconds, and how many such slices may wait for their acknowledgement. */
+const MERGE_SLICE = 64;
+const SLICE_MS = 10;
 const SLICES_AHEAD = 16;
 
 /** So many slices of keys are told in one part of what differs, at least: a key is small beside its record. */
 const SLICES_PER_PART = 4;
+/** A bucket's leaves are asked for when it has more records than a slice divided by this. */
+const LEAVES_WORTH = 16;
 /** The digest of an empty bucket. */
 const EMPTY = '0';
 
@@ -68,6 +71,8 @@ interface Session {
   /** Names of the nodes in the part that the peer comes from, and in this one when the session began. */
   theirHomes: ReadonlySet<string>;
   readonly ourHomes: ReadonlySet<string>;
+  /** Of the peer's answers, those that are not known here; undefined when it did not say which it has. */
+  unknown: readonly string[] | undefined;
   /** The peer's registry, when it is another. */
   registry: ObjectRecord | undefined;
   outbox: SyncOutbox | undefined;
@@ -110,6 +115,7 @@ export class SyncServer {
       replies: [],
       theirHomes: new Set(),
       ourHomes: new Set(this.homes()),
+      unknown: undefined,
       registry: undefined,
       outbox: undefined,
     };
@@ -129,6 +135,7 @@ export class SyncServer {
     session.heardMs = this.context.clock.monotonicMs();
     switch (message.t) {
       case 'sync-digest':
+        session.unknown = message.answers?.filter((id) => !this.context.state.replyTo(id));
         this.compare(peer, session, message.buckets, message.narrows === true);
         return;
       case 'sync-leaves':
@@ -173,17 +180,16 @@ export class SyncServer {
       });
       return;
     }
-    // What one side has nothing of differs in all leaves.
-    const filled = differ.filter((bucket) => ours[bucket] !== EMPTY && theirs[bucket] !== EMPTY);
-    const size = filled.reduce((sum, bucket) => sum + digests.sizeOf(bucket), 0);
-    if (size < options.sliceRecords) {
-      session.buckets = differ;
+    // What one side has nothing of differs in all leaves; and the keys of a few records take less than a bucket's leaves.
+    const few = options.sliceRecords / LEAVES_WORTH;
+    const narrowed = differ.filter((i) => ours[i] !== EMPTY && theirs[i] !== EMPTY && digests.sizeOf(i) > few);
+    session.buckets = differ.filter((bucket) => !narrowed.includes(bucket));
+    if (narrowed.length === 0) {
       this.tellPart(peer, session);
       return;
     }
-    session.buckets = differ.filter((bucket) => !filled.includes(bucket));
-    const leaves = filled.map((bucket) => digests.leavesOf(bucket));
-    this.context.send(peer, { t: 'sync-narrow', session: session.id, buckets: filled, leaves });
+    const leaves = narrowed.map((bucket) => digests.leavesOf(bucket));
+    this.context.send(peer, { t: 'sync-narrow', session: session.id, buckets: narrowed, leaves });
   }
 
   private entriesOf(buckets: readonly number[], leaves: readonly number[] = []): RecordState[] {
@@ -210,7 +216,8 @@ export class SyncServer {
       entries.push(...this.entriesOf(bucket === undefined ? [] : [bucket], leaf === undefined ? [] : [leaf]));
     }
     const last = session.buckets.length + session.leaves.length === 0;
-    this.context.send(peer, { t: 'sync-differ', session: session.id, buckets, leaves, entries, last });
+    const unknown = last && session.unknown ? { unknown: session.unknown } : {};
+    this.context.send(peer, { t: 'sync-differ', session: session.id, buckets, leaves, entries, last, ...unknown });
   }
 
   private onOffer(peer: string, session: Session, message: SyncMessage & { t: 'sync-offer' }): void {
@@ -257,14 +264,22 @@ export class SyncServer {
     for (let rest = records; rest.length > 0;) {
       const busy: ObjectRecord[] = [];
       const acknowledged: Promise<void>[] = [];
-      // In slices, so that heartbeats and requests are served in between.
-      for (let from = 0; from < rest.length; from += MERGE_SLICE) {
-        const ready: ObjectRecord[] = [];
-        // An object with a write on its way is merged once that write is in the table: the next round waits for it.
-        for (const record of rest.slice(from, from + MERGE_SLICE)) {
-          (this.reign.isPending(record.key) ? busy : ready).push(record);
+      for (let next = 0; next < rest.length;) {
+        const changed: ObjectRecord[] = [];
+        const reports: MergeReport[] = [];
+        const endMs = clock.monotonicMs() + SLICE_MS;
+        // In slices, so that heartbeats and requests are served in between.
+        for (let n = 0; n < MERGE_SLICE && next < rest.length && clock.monotonicMs() < endMs; n++) {
+          const record = rest[next++] as ObjectRecord;
+          // An object with a write on its way is merged once that write is in the table: the next round waits for it.
+          if (this.reign.isPending(record.key)) {
+            busy.push(record);
+            continue;
+          }
+          const merged = this.mergeOffered([record], session);
+          changed.push(...merged.changed);
+          reports.push(...merged.reports);
         }
-        const { changed, reports } = this.mergeOffered(ready, session);
         const done = this.reign.merge(changed, [], reports);
         done.catch(() => undefined); // Told by the one that is waited for.
         acknowledged.push(done);
