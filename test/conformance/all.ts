@@ -19,6 +19,7 @@ import { rows as daemonSets } from './ctrl/daemonsets.js';
 import { rows as disruption } from './ctrl/disruption.js';
 import { rows as garbageCollection } from './ctrl/garbage-collection.js';
 import { rows as jobs } from './ctrl/jobs.js';
+import { rows as replicas } from './ctrl/replicas.js';
 import { rows as statefulSets } from './ctrl/statefulsets.js';
 import { rows as askedWebhooks } from './hook/admission.js';
 import { rows as webhooks } from './hook/webhooks.js';
@@ -50,6 +51,7 @@ export const ALL: Rows = {
   ...podCertificates,
   ...policies,
   ...quota,
+  ...replicas,
   ...scheduling,
   ...serviceAccounts,
   ...services,

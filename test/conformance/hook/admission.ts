@@ -182,6 +182,17 @@ async function ordered(t: Context): Promise<void> {
   assert.deepEqual(made.data, { ...STARTED, 'mutation-stage-1': 'yes', 'mutation-stage-2': 'yes' });
 }
 
+async function skipByName(t: Context): Promise<void> {
+  const hooks = await HookServer.open(t);
+  const matchConditions = [{ name: 'not-skip-me', expression: "object.metadata.name != 'skip-me'" }];
+  await hooks.register('Mutating', [{ ...onConfigMaps(stage(1), 'CREATE'), more: { matchConditions } }]);
+  const maps = t.core('configmaps', hooks.namespace);
+  const skipped = await maps.create({ metadata: { name: 'skip-me' }, data: STARTED });
+  assert.deepEqual(skipped.data, STARTED);
+  const changed = await maps.create({ metadata: { name: 'changed' }, data: STARTED });
+  assert.deepEqual(changed.data, { ...STARTED, 'mutation-stage-1': 'yes' });
+}
+
 /** Both stages on a custom resource; `known` are the fields of `data` that its schema names, all if undefined. */
 async function changeCustom(t: Context, known?: readonly string[]): Promise<void> {
   const hooks = await HookServer.open(t);
@@ -329,6 +340,7 @@ export const rows: Rows = {
   'webhook-mutate-cr-pruning': (t) => changeCustom(t, ['mutation-start', 'mutation-stage-1']),
   'webhook-mutate-cr-stored-version': changeStoredVersion,
   'webhook-mutate-pod-defaults': defaultsAfterwards,
+  'webhook-mutate-skip-me': skipByName,
   'webhook-not-on-webhookconfigs': notOnConfigurations,
   'crd-conversion-single': convertOne,
   'crd-conversion-list': convertList,

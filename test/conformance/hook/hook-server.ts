@@ -14,7 +14,7 @@ import { eventually } from '../framework/expect.js';
 import type { Json } from '../framework/http.js';
 
 /** Gives the response's fields for what it is asked. */
-export type Answer = (request: Json) => Json | Promise<Json>;
+export type Answer = (request: Json) => Promise<Json> | Record<string, unknown>;
 
 export const ALLOWED: Json = { allowed: true };
 export const denied = (message: string): Json => ({ allowed: false, status: { message } });

@@ -31,12 +31,17 @@ async function startWebhook(answer: (request: Review) => Json) {
     const parts: Buffer[] = [];
     request.on('data', (part: Buffer) => parts.push(part));
     request.on('end', () => {
-      const { apiVersion, request: review } = JSON.parse(Buffer.concat(parts).toString()) as {
+      const {
+        apiVersion,
+        kind,
+        request: review,
+      } = JSON.parse(Buffer.concat(parts).toString()) as {
         apiVersion: string;
+        kind: string;
         request: Review;
       };
       seen.push(review);
-      const body = { kind: 'AdmissionReview', apiVersion, response: { uid: review.uid, ...answer(review) } };
+      const body = { kind, apiVersion, response: { uid: review.uid, ...answer(review) } };
       response.setHeader('Content-Type', 'application/json');
       response.end(JSON.stringify(body));
     });
@@ -276,6 +281,72 @@ describe('admission of subresources, connections and versions', function () {
     const bad = await cluster.kubectl(KUBECTL, ['create', '-f', '-'], JSON.stringify(event('bad')));
     assert.match(bad.stderr, /denied request: events.k8s.io\/v1 for \/v1/);
     assert.equal((await cluster.kubectl(KUBECTL, ['create', '-f', '-'], JSON.stringify(event('good')))).code, 0);
+  });
+
+  /** Kept as v1 with `hostPort`; v2 has `host` and `port`, which only a webhook makes of it. */
+  const defineHosts = async () => {
+    const version = (name: string) => ({
+      name,
+      served: true,
+      storage: name === 'v1',
+      schema: { openAPIV3Schema: { type: 'object', 'x-kubernetes-preserve-unknown-fields': true } },
+    });
+    await apply({
+      apiVersion: 'apiextensions.k8s.io/v1',
+      kind: 'CustomResourceDefinition',
+      metadata: { name: 'hosts.example.com' },
+      spec: {
+        group: 'example.com',
+        scope: 'Namespaced',
+        names: { plural: 'hosts', singular: 'host', kind: 'Host', listKind: 'HostList' },
+        versions: [version('v1'), version('v2')],
+        conversion: {
+          strategy: 'Webhook',
+          webhook: { clientConfig: webhook.config, conversionReviewVersions: ['v1'] },
+        },
+      },
+    });
+  };
+  const convert = ({ hostPort, host, port, ...rest }: Json, to: string): Json => {
+    const [name, number] = typeof hostPort === 'string' ? hostPort.split(':') : [host, port];
+    return {
+      ...rest,
+      apiVersion: to,
+      ...(to.endsWith('v2') ? { host: name, port: number } : { hostPort: `${name}:${number}` }),
+    };
+  };
+  const conversionOf = (request: Review) => {
+    const { objects, desiredAPIVersion } = request as unknown as { objects: Json[]; desiredAPIVersion: string };
+    if (objects === undefined) return undefined;
+    return {
+      result: { status: 'Success' },
+      convertedObjects: objects.map((object) => convert(object, desiredAPIVersion)),
+    };
+  };
+  const host = (name: string, hostPort: string) =>
+    JSON.stringify({ apiVersion: 'example.com/v1', kind: 'Host', metadata: { name, namespace: 'default' }, hostPort });
+
+  it('judges custom resources in a version that only their conversion webhook can make', async () => {
+    answer = (request) => conversionOf(request) ?? { allowed: true };
+    await defineHosts();
+    await policy([rule('CREATE', 'example.com', 'v2', 'hosts')], "object.port != '666'", "'port ' + object.port");
+    const bad = await cluster.kubectl(KUBECTL, ['create', '-f', '-'], host('bad', 'evil:666'));
+    assert.match(bad.stderr, /denied request: port 666/);
+    const good = await cluster.kubectl(KUBECTL, ['create', '-f', '-'], host('good', 'nice:80'));
+    assert.equal(good.code, 0, good.stderr);
+  });
+
+  it('takes back patches of such a version through the conversion webhook', async () => {
+    answer = (request) => {
+      const operations = [{ op: 'replace', path: '/port', value: '443' }];
+      const patch = Buffer.from(JSON.stringify(operations)).toString('base64');
+      return conversionOf(request) ?? { allowed: true, patchType: 'JSONPatch', patch };
+    };
+    await defineHosts();
+    await register('Mutating', [rule('CREATE', 'example.com', 'v2', 'hosts')]);
+    const made = await cluster.kubectl(KUBECTL, ['create', '-f', '-', '-o', 'json'], host('h', 'nice:80'));
+    assert.equal(made.code, 0, made.stderr);
+    assert.equal((JSON.parse(made.stdout) as Json)['hostPort'], 'nice:443');
   });
 
   it('judges scales as what they are', async () => {
