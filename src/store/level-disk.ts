@@ -16,7 +16,7 @@ import { DiskCorrupt, type Disk, type DiskOperation } from './disk.js';
 import { isNoRoom, plainError } from './level/errors.js';
 import { checkFiles } from './level/files.js';
 import { Mark, markOf, readMark } from './level/mark.js';
-import { lockStore, viewStore } from './level/view.js';
+import { lockStore, viewPrefix, viewStore } from './level/view.js';
 
 export { markOf } from './level/mark.js';
 
@@ -132,7 +132,7 @@ export class LevelDisk implements Disk {
   }
 
   async *salvage(aside: string): AsyncGenerator<readonly [string, Uint8Array]> {
-    const view = await viewStore(aside, { repair: true });
+    const view = await viewStore(aside, { repair: true, within: dirname(aside) });
     try {
       yield* view.scan('', '\uffff');
     } finally {
@@ -149,7 +149,11 @@ export class LevelDisk implements Disk {
       if (marked !== undefined && marked > 0) throw new DiskCorrupt(`the store in ${this.path} is gone`);
       return;
     }
-    const unlock = await lockStore(this.path);
+    const parent = dirname(this.path);
+    for (const name of await readdir(parent)) {
+      if (name.startsWith(viewPrefix(this.path))) await rm(join(parent, name), { recursive: true, force: true });
+    }
+    const unlock = await lockStore(this.path, parent);
     try {
       const problems: string[] = [];
       for await (const { file, problem } of checkFiles(this.path)) problems.push(`${file} ${problem}`);

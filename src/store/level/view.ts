@@ -6,7 +6,7 @@
 import { existsSync } from 'node:fs';
 import { mkdtemp, readdir, rm, symlink } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { basename, join, resolve } from 'node:path';
 import { ClassicLevel } from 'classic-level';
 import { plainError } from './errors.js';
 
@@ -18,20 +18,30 @@ export interface StoreView {
   close(): Promise<void>;
 }
 
-/** Keeps other processes from opening the store until the returned function is called. Throws when one has it open. */
-export async function lockStore(path: string): Promise<() => Promise<void>> {
-  const { close } = await openLinked(path, (name) => name === 'LOCK');
+/**
+ * Keeps other processes from opening the store until the returned function is called. Throws when one has it open. The links are made
+ * below `within`: by whoever may write there, beside the store, since elsewhere there may be no room.
+ */
+export async function lockStore(path: string, within = tmpdir()): Promise<() => Promise<void>> {
+  const { close } = await openLinked(path, (name) => name === 'LOCK', { within, repair: false });
   return close;
 }
 
 /** With `repair`, what LevelDB can get out of damaged files. Throws when the store is in use, or damaged. */
-export async function viewStore(path: string, { repair = false } = {}): Promise<StoreView> {
-  const { db, close } = await openLinked(path, (name) => !name.startsWith('LOG'), repair);
+export async function viewStore(path: string, { repair = false, within = tmpdir() } = {}): Promise<StoreView> {
+  const { db, close } = await openLinked(path, (name) => !name.startsWith('LOG'), { within, repair });
   return { scan: (from, to) => db.iterator({ gte: from, lt: to }), close };
 }
 
-async function openLinked(path: string, wanted: (name: string) => boolean, repair = false) {
-  const dir = await mkdtemp(join(tmpdir(), 'skein-store-'));
+/** How a directory of links begins. One whose process was killed stays behind. */
+export const viewPrefix = (path: string): string => `${basename(path)}.view-`;
+
+async function openLinked(
+  path: string,
+  wanted: (name: string) => boolean,
+  { within, repair }: { readonly within: string; readonly repair: boolean },
+) {
+  const dir = await mkdtemp(join(within, viewPrefix(path)));
   const remove = () => rm(dir, { recursive: true, force: true });
   try {
     for (const name of await readdir(path)) if (wanted(name)) await symlink(resolve(path, name), join(dir, name));
