@@ -93,8 +93,8 @@ export function taintEvictionController(
     const isMarked = conditions.some(({ type, reason }) => type === disrupted.type && reason === disrupted.reason);
     try {
       if (!isMarked) {
-        event(pod, `Marking for deletion Pod ${keyOf(pod)}`);
         await client.updateStatus<Pod>(PODS, { ...pod, status: { ...pod.status, conditions: [...others, disrupted] } });
+        event(pod, `Marking for deletion Pod ${keyOf(pod)}`);
       }
       await client.delete(PODS, namespace, name, { preconditions: { uid } });
     } catch (error) {

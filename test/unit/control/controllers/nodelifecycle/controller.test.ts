@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { ApiError } from '../../../../../src/api/errors.js';
 import { EVENTS, NODES, PODS } from '../../../../../src/api/resource.js';
 import type { Event, Node, Pod, Toleration } from '../../../../../src/api/types/core-v1.js';
 import { nodeLifecycleController } from '../../../../../src/control/controllers/nodelifecycle/controller.js';
@@ -94,6 +95,23 @@ describe('node lifecycle', () => {
     assert.deepEqual(pods(), ['forever']);
     const events = h.client.all<Event>(EVENTS).map(({ reason, message }) => `${reason}: ${message}`);
     assert.ok(events.includes('TaintManagerEviction: Marking for deletion Pod ns/short'));
+  });
+
+  it('marks a pod once whose deletion is refused, and asks again after ever longer pauses', async () => {
+    await addPod(h, 'a', []);
+    const error = new ApiError(503, 'ServiceUnavailable', 'this part of the cluster has no majority');
+    h.client.failNext({ verb: 'delete', resource: PODS, times: 1_000, error });
+    liveness.set('node-1', false);
+    await h.clock.advance(20_000);
+    const count = (verb: string) => h.client.calls.filter((call) => call.verb === verb && call.name === 'a').length;
+    const marked = (await pod('a')).status?.conditions?.filter(({ type }) => type === 'DisruptionTarget');
+    assert.equal(marked?.length, 1);
+    assert.ok(count('delete') > 3 && count('delete') < 20, `${count('delete')} tries`);
+    const events = h.client.all<Event>(EVENTS).filter(({ reason }) => reason === 'TaintManagerEviction');
+    assert.deepEqual(
+      events.map((event) => event.count),
+      [1],
+    );
   });
 
   it('takes the taints off when the kubelet is back, and spares the pods', async () => {
