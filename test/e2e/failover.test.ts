@@ -1,6 +1,6 @@
 /** Peers that die, are cut off or split: what goes on, how soon, and what is whole again afterwards. */
 import assert from 'node:assert/strict';
-import type { Api, Json } from './harness/api.js';
+import type { Answer, Api, Json } from './harness/api.js';
 import { useCluster } from './harness/cluster.js';
 import { describeGets, HttpLoad } from './harness/http-load.js';
 import { eventually } from './harness/wait.js';
@@ -234,7 +234,7 @@ describe('a cluster of three loses peers', function () {
     );
     const [first, ...others] = answers.map(({ text }) => text);
     for (const other of others) assert.equal(other, first);
-    const { items } = answers[0]?.body as Json;
+    const { items } = (answers[0] as Answer).body;
     const shown = items.map(({ name, field, kept, dropped }: Json) => [name, field, kept.value, dropped[0].value]);
     const [gone, both] = shown.toSorted(([a]: [string], [b]: [string]) => (a < b ? -1 : 1));
     assert.deepEqual(both, ['shared', 'data.both', 'right', 'left']);

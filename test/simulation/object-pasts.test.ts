@@ -74,10 +74,18 @@ describe('the history of objects in a cluster', function () {
     await cluster.clock.run(1_000);
     await cluster.until(peer(2).start());
     await settled();
-    for (const name of ['x', 'new', 'gone']) {
-      assert.deepEqual(changesAt(2, name), changesAt(0, name), name);
-      assert.ok(changesAt(2, name).length > 0, name);
-    }
+    const isAsElsewhere = () => {
+      for (const name of ['x', 'new', 'gone']) {
+        assert.deepEqual(changesAt(2, name), changesAt(0, name), name);
+        assert.ok(changesAt(2, name).length > 0, name);
+      }
+    };
+    isAsElsewhere();
+    // What it was handed is on its disk, too.
+    peer(2).crash({ powerLoss: true });
+    await cluster.until(peer(2).start());
+    await settled();
+    isAsElsewhere();
   });
 
   it('says of a merge that it was one, and leads back across it', async () => {

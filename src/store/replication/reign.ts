@@ -249,7 +249,7 @@ export class Reign {
   }
 
   private note(reports: readonly MergeReport[]): void {
-    const { clock, metrics, options, onMerge } = this.context;
+    const { clock, metrics, options } = this.context;
     const transaction = new Transaction(this.overlay, this.nextRevision, clock.nowMs());
     const news = noteConflicts(transaction, reports, options.conflicts);
     this.enqueueWrites(transaction);
@@ -260,7 +260,7 @@ export class Reign {
     for (const report of reports) {
       observations.inc({}, report.conflicts.filter((conflict) => !isTold(report, conflict)).length);
     }
-    for (const report of news) onMerge(report);
+    for (const report of news) this.context.onMerge(report);
   }
 
   /** A peer promised to follow this epoch. */
