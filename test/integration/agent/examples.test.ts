@@ -104,7 +104,7 @@ describe('an agent', function () {
   it('renews the Lease of its node without writing it', async () => {
     const lease = async () => {
       const { items } = await cluster.api.get('/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases');
-      return items[0] as Json | undefined;
+      return (items as Json[])[0];
     };
     const { value: first } = await eventually('the Lease', PATIENCE_MS, lease);
     assert.deepEqual([first.metadata.name, first.spec.holderIdentity], ['peer-1', 'peer-1']);

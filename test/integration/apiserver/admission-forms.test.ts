@@ -312,7 +312,7 @@ describe('admission of subresources, connections and versions', function () {
     return {
       ...rest,
       apiVersion: to,
-      ...(to.endsWith('v2') ? { host: name, port: number } : { hostPort: `${name}:${number}` }),
+      ...(to.endsWith('v2') ? { host: name, port: number } : { hostPort: [name, number].join(':') }),
     };
   };
   const conversionOf = (request: Review) => {
