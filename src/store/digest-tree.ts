@@ -14,6 +14,8 @@ import type { ObjectRecord } from './record.js';
 export const BUCKETS = 256;
 export const LEAVES_PER_BUCKET = 256;
 const LEAVES = BUCKETS * LEAVES_PER_BUCKET;
+/** Buckets copied before others get a turn. */
+const COPIED_AT_ONCE = 32;
 /** Of a digest on the wire. */
 const DIGEST_BYTES = 8;
 
@@ -91,13 +93,26 @@ export class DigestTree {
   /** A tree of its own with the same content. */
   copy(): DigestTree {
     const copy = new DigestTree();
-    copy.leaves[0].set(this.leaves[0]);
-    copy.leaves[1].set(this.leaves[1]);
-    for (let leaf = 0; leaf < LEAVES; leaf++) {
-      const keys = this.keys[leaf];
-      if (keys) copy.keys[leaf] = [...keys];
+    for (let bucket = 0; bucket < BUCKETS; bucket++) this.copyBucket(bucket, copy);
+    return copy;
+  }
+
+  /** The same, with turns for others in between. */
+  async copied(pause: () => Promise<void>): Promise<DigestTree> {
+    const copy = new DigestTree();
+    for (let bucket = 0; bucket < BUCKETS; bucket++) {
+      this.copyBucket(bucket, copy);
+      if (bucket % COPIED_AT_ONCE === 0) await pause();
     }
     return copy;
+  }
+
+  private copyBucket(bucket: number, to: DigestTree): void {
+    for (const leaf of leavesIn(bucket)) {
+      for (const half of [0, 1] as const) to.leaves[half][leaf] = this.leaves[half][leaf] ?? 0;
+      const keys = this.keys[leaf];
+      if (keys) to.keys[leaf] = [...keys];
+    }
   }
 
   private toggle(leaf: number, { key, version, revision }: Identity): void {

@@ -13,11 +13,20 @@ export const resourceOf = (group: string, resource: string): string => `${group}
 /** Live objects of one resource in key order (namespace, name). */
 class ResourceIndex {
   private readonly keys: SortedKeys;
-  private readonly objects: Map<string, KubeObject>;
+  private readonly objects = new Map<string, KubeObject>();
 
+  /** With the keys of another, whose objects have to be {@link put}. */
   constructor(from?: ResourceIndex) {
     this.keys = from ? from.keys.copy() : new SortedKeys();
-    this.objects = new Map(from?.objects);
+  }
+
+  all(): Iterable<readonly [sortKey: string, object: KubeObject]> {
+    return this.objects;
+  }
+
+  /** An object whose key is there. */
+  put(sortKey: string, object: KubeObject): void {
+    this.objects.set(sortKey, object);
   }
 
   set(sortKey: string, object: KubeObject): void {
@@ -40,8 +49,20 @@ class ResourceIndex {
   }
 }
 
+/** Things copied before others get a turn: some milliseconds' worth. */
+const COPIED_AT_ONCE = 8_192;
+
+async function inSlices<T>(things: Iterable<T>, pause: () => Promise<void>, use: (thing: T) => void): Promise<void> {
+  let done = 0;
+  for (const thing of things) {
+    use(thing);
+    if (++done % COPIED_AT_ONCE === 0) await pause();
+  }
+  if (done > 0) await pause();
+}
+
 export class TableContents {
-  private records = new Map<string, ObjectRecord>();
+  private readonly records = new Map<string, ObjectRecord>();
   private readonly indexes = new Map<string, ResourceIndex>();
   private tree = new DigestTree();
 
@@ -83,14 +104,13 @@ export class TableContents {
   /** The same contents, to be changed apart. `pause` lets others work in between; nothing may change here meanwhile. */
   async copy(pause: () => Promise<void>): Promise<TableContents> {
     const copy = new TableContents();
-    copy.records = new Map(this.records);
-    await pause();
+    await inSlices(this.records, pause, ([key, record]) => copy.records.set(key, record));
     for (const [name, index] of this.indexes) {
-      copy.indexes.set(name, new ResourceIndex(index));
-      await pause();
+      const own = new ResourceIndex(index);
+      await inSlices(index.all(), pause, ([key, object]) => own.put(key, object));
+      copy.indexes.set(name, own);
     }
-    copy.tree = this.tree.copy();
-    await pause();
+    copy.tree = await this.tree.copied(pause);
     return copy;
   }
 
