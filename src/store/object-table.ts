@@ -19,6 +19,9 @@ interface Watch {
   readonly watcher: StoreWatcher;
 }
 
+/** Takeovers that a watch may reach back over. */
+const MAX_GAPS = 1_000;
+
 export class ObjectTable {
   private contents = new TableContents();
   private readonly watches = new Map<string, Set<Watch>>();
@@ -26,6 +29,8 @@ export class ObjectTable {
   /** Watches may resume from here on. */
   private oldestRevision: Revision = 0;
   private appliedRevision: Revision = 0;
+  /** Numbers since the oldest revision that this line never gave out: those between `after` and `before`, oldest first. */
+  private gaps: { readonly after: Revision; readonly before: Revision }[] = [];
 
   constructor(
     private readonly limits: TableLimits,
@@ -72,6 +77,17 @@ export class ObjectTable {
     this.appliedRevision = revision;
     this.oldestRevision = revision;
     this.history = [];
+    this.gaps = [];
+  }
+
+  /**
+   * The numbers between these two were not given out on this line. A watch that comes with one of them has followed another,
+   * which lost in a merge: it cannot know what happened here meanwhile.
+   */
+  leftOut(after: Revision, before: Revision): void {
+    this.gaps.push({ after, before });
+    if (this.gaps.length <= MAX_GAPS) return;
+    this.oldestRevision = Math.max(this.oldestRevision, this.gaps.shift()?.before ?? 0);
   }
 
   /** Forgets a tombstone. */
@@ -137,7 +153,9 @@ export class ObjectTable {
     from: Revision,
     watcher: StoreWatcher,
   ): () => void {
-    if (from < this.oldestRevision) throw new RevisionGone(from, this.oldestRevision);
+    if (from < this.oldestRevision || this.gaps.some(({ after, before }) => from > after && from < before)) {
+      throw new RevisionGone(from, this.oldestRevision);
+    }
     const past = this.eventsAfter(from).filter((event) => matches(event, group, resource, namespace));
     const name = resourceOf(group, resource);
     let set = this.watches.get(name);
@@ -180,7 +198,9 @@ export class ObjectTable {
     // Trimmed in large steps, so that the cost per event stays constant.
     if (this.history.length <= this.limits.historyEvents * 1.25) return;
     const dropped = this.history.splice(0, this.history.length - this.limits.historyEvents);
-    this.oldestRevision = (dropped.at(-1) as StoreEvent).revision;
+    const oldest = (dropped.at(-1) as StoreEvent).revision;
+    this.oldestRevision = Math.max(this.oldestRevision, oldest);
+    this.gaps = this.gaps.filter(({ before }) => before > this.oldestRevision);
   }
 
   private notify(events: readonly StoreEvent[]): void {

@@ -1,6 +1,7 @@
 /** What a cluster of replicas does in the situations that people ask about, on simulated parts, with the times it takes. */
 import assert from 'node:assert/strict';
 import type { KubeObject } from '../../src/api/object.js';
+import { RevisionGone } from '../../src/store/object-store.js';
 import { SimCluster, type SimClusterOptions, type SimPeer } from '../../src/testing/sim-cluster.js';
 import { dump } from './checks.js';
 import { configMap, keyOf, requestOf } from './clients.js';
@@ -99,6 +100,52 @@ describe('a cluster of replicas', function () {
     }
     report('first write after a cut', times);
     assert.ok(Math.max(...times) <= 2_000, String(times));
+  });
+
+  it('sends a watch of either side of a split to list again after the merge, or shows it all that it has missed', async () => {
+    let resumed = 0;
+    let gone = 0;
+    for (const seed of seeds) {
+      const scenario = await Scenario.of(3 + (seed % 2) * 2, seed);
+      const { cluster, leader, others } = scenario;
+      await scenario.create(leader, 'before');
+      await scenario.settled();
+      // The sequencer with a majority, or without one.
+      const kept = [leader, ...others.slice(0, seed % 3 === 0 ? 1 : others.length - 1)];
+      const rest = cluster.peers.filter((one) => !kept.includes(one));
+      cluster.network.partition([kept.map(({ id }) => id), rest.map(({ id }) => id)]);
+      for (let i = 0; i < 6; i++) {
+        await scenario.create(kept[0] as SimPeer, `kept-${i}`);
+        await scenario.create(rest[0] as SimPeer, `rest-${i}`);
+      }
+      const seen = [kept, rest].map(([one]) => {
+        const { replica } = one as SimPeer;
+        return { revision: replica.revision, names: scenario.names(one as SimPeer) };
+      });
+      cluster.network.heal();
+      await scenario.settled(20_000);
+      await scenario.create(rest[0] as SimPeer, 'after');
+      await scenario.settled();
+      for (const { revision, names } of seen) {
+        for (const one of cluster.peers) {
+          const known = new Set(names);
+          try {
+            one.replica.watch('', 'configmaps', undefined, revision, {
+              onEvents: (events) => events.forEach(({ object }) => known.add(object.metadata.name ?? '')),
+              onEnd: () => undefined,
+            })();
+          } catch (error) {
+            assert.ok(error instanceof RevisionGone, String(error));
+            gone++;
+            continue;
+          }
+          resumed++;
+          assert.deepEqual([...known].toSorted(), scenario.names(one), `seed ${seed}: from ${revision} at ${one.id}`);
+        }
+      }
+    }
+    say(`${resumed} watches resumed, ${gone} sent to list again`);
+    assert.ok(resumed > 0 && gone > 0);
   });
 
   it('serves at a peer whose link to the sequencer alone is broken, by way of a third', async () => {

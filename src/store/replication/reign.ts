@@ -51,10 +51,15 @@ export interface Answer {
 }
 
 /**
- * Numbers left out when a registered peer cannot be asked what it has: on its line of the log they may be taken. More than
- * can be under way at once, so that a `resourceVersion` of a majority-only object never means two states of it.
+ * Numbers left out, at least, when a registered peer cannot be asked what it has: on its line of the log they may be taken.
+ * More than can be under way at once, so that a `resourceVersion` of a majority-only object never means two states of it.
  */
 const UNSEEN_TAIL = 2 ** 20;
+/**
+ * Up to so many more are left out then, at random: two parts of a split that both begin a reign give out different numbers, so that after
+ * the merge a watch that comes with a number of the lost line is seen to. 53 bits last for 2^23 such reigns.
+ */
+const UNSEEN_SPREAD = 2 ** 30;
 
 export interface ReignEvents extends Omit<FeedEvents, 'onOutrun'> {
   onView(view: View): void;
@@ -96,7 +101,9 @@ export class Reign {
     for (const [peer, head] of heads) this.feeds.track(peer, head);
     this.current = { epoch, version: 0, members: [], voters: [], roles: rolesBefore };
     this.showTail();
-    if (this.registry?.peers.some(({ id }) => id !== self && !heads.has(id))) this.nextRevision += UNSEEN_TAIL;
+    if (this.registry?.peers.some(({ id }) => id !== self && !heads.has(id))) {
+      this.nextRevision += UNSEEN_TAIL + context.random.int(UNSEEN_SPREAD);
+    }
     this.current = this.makeView([self, ...heads.keys()], renewRoles);
   }
 

@@ -169,8 +169,11 @@ export class ReplicaState {
     if (ready.length === 0) return;
     const fresh = new Map<string, ObjectRecord>();
     const changes: { record: ObjectRecord; keepTombstone: boolean; isMerge: boolean }[] = [];
+    let last = this.appliedPosition.revision;
     for (const { frame } of ready) {
       for (const entry of frame.entries) {
+        if (entry.revision > last + 1) this.table.leftOut(last, entry.revision);
+        last = entry.revision;
         const record = this.recordAfter(entry, fresh);
         if (!record) continue;
         fresh.set(record.key, record);
