@@ -194,6 +194,15 @@ describe('a cluster of replicas', function () {
     }
   });
 
+  it('does a request once that changed nothing: a copy that comes later changes nothing either', async () => {
+    const scenario = await Scenario.of(3);
+    const removal = { verb: 'delete', resource: 'configmaps', name: 'x' } as const;
+    assert.equal((await scenario.write(scenario.others[0] as SimPeer, removal, 'sent-twice')).code, 404);
+    await scenario.create(scenario.leader, 'x');
+    assert.equal((await scenario.write(scenario.others[0] as SimPeer, removal, 'sent-twice')).code, 404);
+    assert.deepEqual(scenario.names(scenario.leader), ['x']);
+  });
+
   it('answers two creations of one name with one 201', async () => {
     const scenario = await Scenario.of(3);
     for (let i = 0; i < 10; i++) {

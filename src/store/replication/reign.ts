@@ -61,6 +61,9 @@ const UNSEEN_TAIL = 2 ** 20;
  */
 const UNSEEN_SPREAD = 2 ** 30;
 
+/** Answers kept of requests that changed nothing. More than come within the time in which a request is sent again. */
+const UNLOGGED_ANSWERS = 10_000;
+
 export interface ReignEvents extends Omit<FeedEvents, 'onOutrun'> {
   onView(view: View): void;
   /** A member does not follow this epoch. */
@@ -78,6 +81,8 @@ export class Reign {
   private framesOut: Revision[] = [];
   /** The registry that needed no next step when it was last looked at, with the view of then. */
   private tended: PeerRegistry | undefined;
+  /** What was answered without a trace in the log: refusals, and writes that changed nothing. */
+  private readonly unlogged = new Map<string, Promise<Answer>>();
   private over = false;
 
   constructor(
@@ -133,17 +138,33 @@ export class Reign {
     return { self: this.context.self, epoch, voters: this.current.voters, majorityRevision };
   }
 
-  /** Executes a request and resolves when its answer may be given. Rejects with {@link ReignOver}. */
-  async submit(id: string, request: unknown): Promise<Answer> {
-    const known = this.context.state.replyTo(id) ?? this.batch.replies.get(id);
-    if (known) {
-      await this.acknowledged(known.revision);
-      return this.onceCertain(known.majority, this.answerOf(known));
-    }
+  /** Executes a request, once, and resolves when its answer may be given. Rejects with {@link ReignOver}. */
+  submit(id: string, request: unknown): Promise<Answer> {
+    const logged = this.context.state.replyTo(id) ?? this.batch.replies.get(id);
+    if (logged) return this.answered(logged.revision, this.answerOf(logged), logged.majority);
+    return this.unlogged.get(id) ?? this.executed(id, request);
+  }
+
+  private executed(id: string, request: unknown): Promise<Answer> {
     const { reply, logged, revision } = this.execute(id, request);
     this.flush();
+    const answer = this.answered(revision, { reply, bodyOf: logged?.bodyOf ?? null, revision }, reply.majority);
+    if (!logged) this.remember(id, answer);
+    return answer;
+  }
+
+  private async answered(revision: Revision, answer: Answer, majority: true | undefined): Promise<Answer> {
     await this.acknowledged(revision);
-    return this.onceCertain(reply.majority, { reply, bodyOf: logged?.bodyOf ?? null, revision });
+    return this.onceCertain(majority, answer);
+  }
+
+  /** A copy of a request that changed nothing may come when it would change something: it gets the first one's answer. */
+  private remember(id: string, answer: Promise<Answer>): void {
+    this.unlogged.set(id, answer);
+    for (const oldest of this.unlogged.keys()) {
+      if (this.unlogged.size <= UNLOGGED_ANSWERS) break;
+      this.unlogged.delete(oldest);
+    }
   }
 
   /** The answer, or that it is not certain because the majority was lost before enough peers had the write. */
