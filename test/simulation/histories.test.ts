@@ -1,5 +1,5 @@
 /**
- * Seeded histories of faults, on all processors: 5,000, or as many as five minutes allow, which it says. `SEED=n` replays one
+ * Seeded histories of faults, on all processors: 5,000, or as many as four minutes allow, which it says. `SEED=n` replays one
  * and prints what happened; `HISTORIES=n` sets how many run however long it takes, `FIRST=n` where they begin.
  */
 import assert from 'node:assert/strict';
@@ -12,7 +12,7 @@ const say = (line: string) => process.stdout.write(`${line}\n`);
 const only = process.env['SEED'];
 const wished = process.env['HISTORIES'];
 const count = Number(wished ?? 5_000);
-const limitMs = wished === undefined ? 300_000 : Infinity;
+const limitMs = wished === undefined ? 240_000 : Infinity;
 const first = Number(process.env['FIRST'] ?? 1);
 
 describe('histories of faults', function () {

@@ -13,7 +13,7 @@ import { CONVERGENCE_MS, disturb, mend } from './history.js';
 
 const say = (line: string) => process.stdout.write(`${line}\n`);
 const only = process.env['SEED'];
-const count = Number(process.env['HISTORIES'] ?? 150);
+const count = Number(process.env['HISTORIES'] ?? 60);
 const first = Number(process.env['FIRST'] ?? 1);
 
 async function runHistory(seed: number, onLog?: SimClusterOptions['onLog']) {
