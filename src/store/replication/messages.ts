@@ -55,7 +55,12 @@ export type Message =
   | SyncMessage;
 
 /** How a peer whose log is not on the sequencer's line is brought there (see sync.ts). */
-export type SyncMessage =
+export type SyncMessage = SyncStep & {
+  /** How many messages its sender said in this session, with this one; not in the first, nor by older builds. */
+  readonly n?: number;
+};
+
+type SyncStep =
   | { readonly t: 'sync-start'; readonly epoch: Epoch; readonly session: number }
   /** One digest per bucket. `narrows`: the sender answers `sync-narrow`, and takes what differs in parts. */
   | {

@@ -1,6 +1,6 @@
 /** The peer's side of a synchronisation; see `sync-server.ts` for the conversation. */
 import { differingLeaves, leavesIn, type RecordState } from '../digest-tree.js';
-import type { LoggedReply, Position } from '../log-entry.js';
+import { compareEpochs, type Epoch, type LoggedReply, type Position } from '../log-entry.js';
 import type { ObjectChange } from '../object-change.js';
 import { decodeChanges } from '../object-history.js';
 import { encodeRecord, type ObjectRecord } from '../record.js';
@@ -10,6 +10,7 @@ import type { ReplicaContext } from './context.js';
 import type { Installation } from './installation.js';
 import type { SyncMessage } from './messages.js';
 import type { RecordsView } from './replica-state.js';
+import { Turns } from './turns.js';
 import { wasForgotten } from './watermark.js';
 
 /** Answers handed over, so that a retry of a request that only this side saw is not executed again. */
@@ -32,6 +33,9 @@ interface Offer {
 
 export class SyncClient {
   private session = 0;
+  private turns = new Turns();
+  /** The newest session that was ever begun: what comes again of its beginning, or of an older one's, is late. */
+  private begun: { readonly epoch: Epoch; readonly session: number } | undefined;
   private view: RecordsView | undefined;
   /** Answers handed over, once all records are. */
   private replies: LoggedReply[] | undefined;
@@ -54,6 +58,7 @@ export class SyncClient {
   /** Another sequencer is followed from now on: what comes of the session is not wanted any more. */
   cancel(): void {
     this.session = 0;
+    this.turns = new Turns();
     this.view = undefined;
     this.offer = undefined;
     this.replies = undefined;
@@ -63,10 +68,10 @@ export class SyncClient {
 
   onMessage(from: string, message: SyncMessage): void {
     if (message.t === 'sync-start') {
-      this.begin(from, message.session);
+      if (this.isNew(message)) this.begin(from, message);
       return;
     }
-    if (message.session !== this.session) return;
+    if (message.session !== this.session || !this.turns.hears(message)) return;
     switch (message.t) {
       case 'sync-narrow':
         this.narrow(from, message.buckets, message.leaves);
@@ -88,14 +93,20 @@ export class SyncClient {
     }
   }
 
-  private begin(from: string, session: number): void {
+  private isNew({ epoch, session }: SyncMessage & { t: 'sync-start' }): boolean {
+    const { begun } = this;
+    return !begun || (compareEpochs(epoch, begun.epoch) || session - begun.session) > 0;
+  }
+
+  private begin(from: string, { epoch, session }: SyncMessage & { t: 'sync-start' }): void {
     this.cancel();
+    this.begun = { epoch, session };
     this.session = session;
     // Whatever this peer has counts, acknowledged or not: nothing is lost, and the merge decides.
     this.view = this.context.state.withTail();
     const answers = this.context.state.recentReplies(REPLIES_OFFERED).map(({ id }) => id);
     const buckets = this.view.digests.buckets();
-    this.context.send(from, { t: 'sync-digest', session, buckets, narrows: true, answers });
+    this.say(from, { t: 'sync-digest', session, buckets, narrows: true, answers });
   }
 
   private narrow(from: string, buckets: readonly number[], leaves: readonly Uint8Array[]): void {
@@ -104,7 +115,11 @@ export class SyncClient {
       const theirs = leaves[i];
       return theirs ? differingLeaves(bucket, digests.leavesOf(bucket), theirs) : [];
     });
-    this.context.send(from, { t: 'sync-leaves', session: this.session, leaves: differ });
+    this.say(from, { t: 'sync-leaves', session: this.session, leaves: differ });
+  }
+
+  private say(to: string, message: SyncMessage): void {
+    this.context.send(to, this.turns.say(message));
   }
 
   private offerFor({ buckets, leaves = [], entries, last = true, unknown }: SyncMessage & { t: 'sync-differ' }): Offer {
@@ -173,7 +188,7 @@ export class SyncClient {
     offer.wants = [];
     offer.buried = [];
     if (last || next) this.offer = undefined;
-    this.context.send(to, {
+    this.say(to, {
       t: 'sync-offer',
       session: this.session,
       records,
@@ -202,7 +217,7 @@ export class SyncClient {
     const installation = (this.installation ??= state.beginInstallation(options.sliceRecords));
     const { records, pasts, absent, last, position } = message;
     const isWanted = () => this.session === session;
-    const more = () => this.context.send(from, { t: 'sync-more', session });
+    const more = () => this.say(from, { t: 'sync-more', session });
     this.installing = this.installing
       .then(async () => {
         if (!isWanted()) return;
@@ -220,9 +235,10 @@ export class SyncClient {
     isWanted: () => boolean,
   ): Promise<void> {
     const { state, clock, options } = this.context;
-    const { session, replies = [] } = this;
+    const { session, turns, replies = [] } = this;
     // The sequencer must not take the work at the end for silence.
-    const stop = clock.interval(options.syncIdleMs / 4, () => this.context.send(from, { t: 'sync-more', session }));
+    const here = () => this.context.send(from, turns.say({ t: 'sync-more', session }));
+    const stop = clock.interval(options.syncIdleMs / 4, here);
     try {
       if (!(await state.install(installation, position, isWanted))) return;
     } finally {

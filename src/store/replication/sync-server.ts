@@ -14,7 +14,8 @@
  *   sync-install … (records)      ──────▶   replaces its state and log position, durably
  *                                 ◀──────   ack
  * ```
- * One session a peer; a lost message or a new reign starts a new session. Merging twice changes nothing.
+ * One session a peer; a lost message or a new reign starts a new session. What comes twice or late is not heard (`turns.ts`).
+ * Merging twice changes nothing.
  */
 import { errorText } from '../../base/log.js';
 import { conflictsAtHome } from '../crdt/conflicts.js';
@@ -31,6 +32,7 @@ import type { SyncMessage } from './messages.js';
 import { compareLines, REGISTRY_KEY, registryOf } from './peer-registry.js';
 import type { Reign } from './reign.js';
 import { SyncOutbox } from './sync-outbox.js';
+import { Turns } from './turns.js';
 import { wasForgotten } from './watermark.js';
 
 /** Records merged in one go, for how many milliseconds, and how many such slices may wait for their acknowledgement. */
@@ -50,6 +52,7 @@ const MOST_PATIENCE = 16;
 
 interface Session {
   readonly id: number;
+  readonly turns: Turns;
   heardMs: number;
   /** Silence after which the peer's answer is taken for lost. */
   readonly idleMs: number;
@@ -101,6 +104,7 @@ export class SyncServer {
     const longestMs = options.syncIdleMs * MOST_PATIENCE;
     const session: Session = {
       id: ++this.sequence,
+      turns: new Turns(),
       heardMs: clock.monotonicMs(),
       idleMs: present ? Math.min(present.idleMs * 2, longestMs) : options.syncIdleMs,
       merging: false,
@@ -133,6 +137,7 @@ export class SyncServer {
     const session = this.sessions.get(peer);
     if (!session || session.id !== message.session) return;
     session.heardMs = this.context.clock.monotonicMs();
+    if (!session.turns.hears(message)) return;
     switch (message.t) {
       case 'sync-digest':
         session.unknown = message.answers?.filter((id) => !this.context.state.replyTo(id));
@@ -172,7 +177,7 @@ export class SyncServer {
     const ours = digests.buckets();
     const differ = differingBuckets(ours, theirs);
     if (!narrows) {
-      this.context.send(peer, {
+      this.say(peer, session, {
         t: 'sync-differ',
         session: session.id,
         buckets: differ,
@@ -189,7 +194,7 @@ export class SyncServer {
       return;
     }
     const leaves = narrowed.map((bucket) => digests.leavesOf(bucket));
-    this.context.send(peer, { t: 'sync-narrow', session: session.id, buckets: narrowed, leaves });
+    this.say(peer, session, { t: 'sync-narrow', session: session.id, buckets: narrowed, leaves });
   }
 
   private entriesOf(buckets: readonly number[], leaves: readonly number[] = []): RecordState[] {
@@ -217,7 +222,7 @@ export class SyncServer {
     }
     const last = session.buckets.length + session.leaves.length === 0;
     const unknown = last && session.unknown ? { unknown: session.unknown } : {};
-    this.context.send(peer, { t: 'sync-differ', session: session.id, buckets, leaves, entries, last, ...unknown });
+    this.say(peer, session, { t: 'sync-differ', session: session.id, buckets, leaves, entries, last, ...unknown });
   }
 
   private onOffer(peer: string, session: Session, message: SyncMessage & { t: 'sync-offer' }): void {
@@ -234,7 +239,7 @@ export class SyncServer {
     session.buried.push(...(message.buried ?? []));
     if (!message.last) {
       if (message.next) this.tellPart(peer, session);
-      else this.context.send(peer, { t: 'sync-more', session: session.id });
+      else this.say(peer, session, { t: 'sync-more', session: session.id });
       return;
     }
     session.merging = true;
@@ -396,10 +401,15 @@ export class SyncServer {
     return home !== undefined && session.ourHomes.has(home) && !session.theirHomes.has(home);
   }
 
-  private sendPiece(peer: string, { id, outbox }: Session): void {
+  private sendPiece(peer: string, session: Session): void {
+    const { id, outbox } = session;
     const piece = outbox?.next();
-    if (piece)
-      this.context.send(peer, { t: 'sync-install', session: id, ...piece, position: (outbox as SyncOutbox).position });
+    if (!outbox || !piece) return;
+    this.say(peer, session, { t: 'sync-install', session: id, ...piece, position: outbox.position });
+  }
+
+  private say(peer: string, { turns }: Session, message: SyncMessage): void {
+    this.context.send(peer, turns.say(message));
   }
 }
 
