@@ -1,5 +1,6 @@
 /** Two machines, one of which is gone: Leases wait for a majority, or for their operator. */
 import assert from 'node:assert/strict';
+import { rm } from 'node:fs/promises';
 import { useCluster } from './harness/cluster.js';
 import { eventually } from './harness/wait.js';
 
@@ -34,7 +35,9 @@ describe('one of two machines', function () {
     await assert.rejects(one.call('DELETE', '/skein/v1/peers/h2'), /say so with --force/);
     await one.call('DELETE', '/skein/v1/peers/h2?force=true');
     await one.call('POST', path, lease('alone'));
-    await cluster.agent(2).start();
+    // What was struck off stays out with what it has: it may come back as a new machine.
+    await rm(cluster.agent(2).dataDir, { recursive: true });
+    await cluster.agent(2).start('--join', await cluster.agent(1).createToken());
     await cluster.allReady();
     await eventually('it is registered again', 20_000, async () => {
       const status = await one.get('/skein/v1/status');
