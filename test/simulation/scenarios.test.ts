@@ -307,6 +307,33 @@ describe('a cluster of replicas', function () {
     assert.equal(scenario.names(two).length, 41);
   });
 
+  it('brings over a peer though more is written meanwhile than the log keeps', async () => {
+    const settings = { logFrames: 4, logBytes: 2_000, syncChunkBytes: 1_000 };
+    const scenario = await Scenario.of(3, 1, { settings, link: { delayMs: 40 } });
+    const { cluster, leader } = scenario;
+    const late = scenario.others[0] as SimPeer;
+    late.crash();
+    for (let i = 0; i < 60; i++) await scenario.create(leader, `c${10 + i}`);
+    let n = 0;
+    const cancel = cluster.every(20, () => {
+      const object = { data: { n: String(++n) } };
+      const part = {
+        verb: 'patch',
+        resource: 'configmaps',
+        name: `c${10 + (n % 60)}`,
+        patch: 'merge',
+        object,
+      } as const;
+      void leader.replica.write(`more-${n}`, requestOf(`more-${n}`, part));
+    });
+    const fromMs = cluster.clock.monotonicMs();
+    await cluster.until(late.start());
+    await cluster.clock.run(() => cluster.isWhole(), { limitMs: 10_000, what: 'bringing it over' });
+    say(`a vote while others write: ${(cluster.clock.monotonicMs() - fromMs).toFixed(0)} ms after the start`);
+    cancel();
+    await scenario.settled();
+  });
+
   it('merges the halves of a split within 5 s, field by field', async () => {
     const times: number[] = [];
     for (const seed of seeds) {

@@ -55,6 +55,11 @@ export class Feeds {
     return this.members.get(peer)?.match;
   }
 
+  /** Somebody on this line has no more than this. */
+  get neededFrom(): Revision {
+    return Math.min(...[...this.members.values()].map(({ match }) => match?.revision ?? Infinity));
+  }
+
   /** A member tells where its log ends, for the first time or anew. */
   track(peer: string, head: Position, confirmed = false): void {
     const match = this.context.state.log.has(head) ? head : undefined;

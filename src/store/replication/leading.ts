@@ -17,7 +17,11 @@ export class Leading {
     private readonly allegiance: Allegiance,
     /** Asks all living peers for a new epoch. */
     private readonly stand: (component: Component) => void,
-  ) {}
+  ) {
+    // Else a peer whose answers take longer than the log reaches back is brought over again and again, without an end.
+    context.state.neededFrom = () =>
+      Math.min(allegiance.reign?.neededFrom ?? Infinity, this.syncServer?.neededFrom ?? Infinity);
+  }
 
   begin(epoch: Epoch, heads: ReadonlyMap<string, Position>, takesIn: boolean): void {
     const { allegiance, context } = this;

@@ -128,6 +128,11 @@ export class Reign {
     this.flush();
   }
 
+  /** What of the log members lack. */
+  get neededFrom(): Revision {
+    return this.feeds.neededFrom;
+  }
+
   /** The newest registry of this line. */
   get registry(): PeerRegistry | undefined {
     return this.overlay.get(REGISTRY_KEY) as PeerRegistry | undefined;

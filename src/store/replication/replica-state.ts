@@ -6,6 +6,7 @@ import type { Clock } from '../../base/clock.js';
 import { errorText, type Logger } from '../../base/log.js';
 import { formatOf, frameEnd, type Entry, type Frame, type LoggedReply, type Position } from '../log-entry.js';
 import type { DigestTree } from '../digest-tree.js';
+import type { DiskOperation } from '../disk.js';
 import { parseKey, type Revision } from '../object-store.js';
 import type { KubeObject } from '../../api/object.js';
 import { ObjectHistory, type HistoryLimits } from '../object-history.js';
@@ -21,6 +22,9 @@ import { levelOf, REGISTRY_KEY, type PeerRegistry } from './peer-registry.js';
 import type { ReplicaStorage } from './storage.js';
 import { TableContents } from '../table-contents.js';
 import { stampAt, upToOf, WATERMARK_KEY } from './watermark.js';
+
+/** So much of the log is kept beyond its limits for those who need it at present. */
+export const HELD_LOG_BYTES = 64 * 2 ** 20;
 
 /** The mark moves by this share of the retention. */
 const WATERMARK_STEP = 1 / 16;
@@ -66,6 +70,8 @@ interface Waiter {
 
 export class ReplicaState {
   readonly log = new FrameLog();
+  /** What follows this revision is needed: the log outgrows its limits by up to {@link HELD_LOG_BYTES} for it. */
+  neededFrom: () => Revision = () => Infinity;
   readonly table: ObjectTable;
   readonly history: ObjectHistory;
   private readonly replies = new Map<string, LoggedReply>();
@@ -382,7 +388,7 @@ export class ReplicaState {
       else removed.push(key);
     }
     const applied = this.appliedPosition;
-    const trimmed = this.log.trim(applied.revision, this.limits.logBytes, this.limits.logFrames);
+    const trimmed = this.trimLog(applied.revision);
     this.deps.storage.raise(this.level);
     const more = [...trimmed, ...this.history.takeUnwritten()];
     this.flushing = this.deps.storage.flush(records, removed, applied, this.log.base, { more });
@@ -391,6 +397,13 @@ export class ReplicaState {
     } finally {
       this.flushing = undefined;
     }
+  }
+
+  private trimLog(applied: Revision): DiskOperation[] {
+    const { log, limits } = this;
+    const { logBytes, logFrames } = limits;
+    const usual = log.trim(Math.min(applied, this.neededFrom()), logBytes, logFrames);
+    return [...usual, ...log.trim(applied, logBytes + HELD_LOG_BYTES, Infinity)];
   }
 
   /** Up to where deletions may be forgotten now, when there are enough of them beyond the present mark. */

@@ -22,7 +22,7 @@ import { conflictsAtHome } from '../crdt/conflicts.js';
 import { mergeRecords } from '../crdt/merge.js';
 import { differingBuckets, leavesIn, type RecordState } from '../digest-tree.js';
 import type { LoggedReply, Position } from '../log-entry.js';
-import { keyString, parseKey } from '../object-store.js';
+import { keyString, parseKey, type Revision } from '../object-store.js';
 import type { KindPolicy } from '../kind-policy.js';
 import { afterDelete, decodeRecord, type ObjectRecord } from '../record.js';
 import { laterStamp, NO_STAMP, type Stamp } from '../stamp.js';
@@ -126,6 +126,12 @@ export class SyncServer {
     if (this.context.send(peer, { t: 'sync-start', epoch: this.reign.epoch, session: session.id })) {
       this.sessions.set(peer, session);
     }
+  }
+
+  /** The log after this revision leads from what was compared, or sent, to the present. */
+  get neededFrom(): Revision {
+    const from = [...this.sessions.values()].map(({ outbox, comparedAt }) => outbox?.position ?? comparedAt);
+    return Math.min(...from.map((position) => position?.revision ?? Infinity));
   }
 
   /** The peer needs nothing any more. */

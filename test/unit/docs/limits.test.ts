@@ -9,6 +9,7 @@ import { HISTORY_LIMITS } from '../../../src/store/object-history.js';
 import { MAX_PENDING } from '../../../src/store/record.js';
 import { CONFLICT_LIMITS } from '../../../src/store/replication/conflict-log.js';
 import { DEFAULT_REPLICA_OPTIONS } from '../../../src/store/replication/context.js';
+import { HELD_LOG_BYTES } from '../../../src/store/replication/replica-state.js';
 
 const read = (path: string) => readFileSync(new URL(`../../../docs/${path}`, import.meta.url), 'utf8');
 const time = (ms: number) => (ms < 1000 ? `${ms} ms` : ms < 120_000 ? `${ms / 1000} s` : `${ms / 60_000} min`);
@@ -38,6 +39,7 @@ const ROWS: readonly (readonly [row: string, ...says: string[]])[] = [
   ['length of a watch', time(DEFAULT_WATCH_LIMITS.timeoutMs)],
   ['frames under way before writes wait for company', count(framesInFlight)],
   ['frames sent to a peer ahead of its acknowledgements', count(window)],
+  ['log kept beyond that by a sequencer', `${HELD_LOG_BYTES / 2 ** 20} MiB`],
   ['one synchronisation message', `${syncChunkBytes / 2 ** 20} MiB`],
   ['a synchronisation without progress', time(syncIdleMs)],
   ['an unanswered frame is asked about after', time(probeMs)],
