@@ -13,7 +13,7 @@ export interface Clock {
   monotonicMs(): number;
   /** Resolves after `ms`. Rejects with the signal's reason if it aborts first. */
   sleep(ms: number, signal?: AbortSignal): Promise<void>;
-  /** Calls `fn` once after `ms`. Does not keep the process alive by itself. */
+  /** Calls `fn` once after `ms`; 0: as soon as what is waiting has had its turn. Does not keep the process alive by itself. */
   timer(ms: number, fn: () => void): Cancel;
   /** Calls `fn` every `ms`. Does not keep the process alive by itself. */
   interval(ms: number, fn: () => void): Cancel;
@@ -41,6 +41,12 @@ export const systemClock: Clock = {
     });
   },
   timer(ms, fn) {
+    if (ms <= 0) {
+      // A timeout of 0 waits a whole millisecond.
+      const next = setImmediate(fn);
+      next.unref();
+      return () => clearImmediate(next);
+    }
     const handle = setTimeout(fn, ms);
     handle.unref();
     return () => clearTimeout(handle);
