@@ -35,10 +35,13 @@ describe('a removed peer', function () {
     const token = await agent(1).skein(MAIN, 'token', 'create');
     await Promise.all([2, 3].map((n) => agent(n).start(MAIN, '--join', token)));
     await Promise.all(agents.map((one) => one.ready(3)));
-    await eventually('all to be registered', WAIT_MS, async () => {
-      const { registered } = await agent(1).status();
-      return registered.length === 3;
-    });
+    // Known to all: who has not been brought over yet cannot read that it was removed.
+    for (const one of agents) {
+      await eventually(`all to be registered at ${one.name}`, WAIT_MS, async () => {
+        const { registered } = await one.status();
+        return registered.length === 3;
+      });
+    }
   });
 
   // Each test goes on where the one before ended.

@@ -46,7 +46,8 @@ describe('a cluster of one machine', function () {
     child = spawn(process.execPath, args, { stdio: 'ignore' });
     await eventually('the agent', 90_000, async () => {
       assert.equal(child?.exitCode, null, 'the agent ended');
-      return (await skein(['get', 'cm', '-n', 'default', '--data-dir', dataDir])).code === 0;
+      // A controller makes the namespace a moment after the API answers.
+      return (await skein(['get', 'ns', 'default', '--data-dir', dataDir])).code === 0;
     });
   }
 
