@@ -33,10 +33,7 @@ const ADDRESS =
  * Options every agent gets: what differs from a machine of its own, no waiting for the medium, and Kubernetes' patience with nodes
  * that are not heard of: the rows do not expect to lose their pods to a machine that stands still for some seconds.
  */
-const FLAGS = [
-  ...['--runtime', 'fake', '--proxy-mode', 'none', '--read-only-port', '0', '--fsync', 'false'],
-  ...['--toleration-seconds', '300'],
-];
+const FLAGS = '--runtime fake --proxy-mode none --read-only-port 0 --fsync false --toleration-seconds 300'.split(' ');
 
 class LocalAgent {
   private child: ChildProcess | undefined;
