@@ -29,11 +29,8 @@ const ADDRESS =
     .flatMap((addresses) => addresses ?? [])
     .find(({ family, internal }) => family === 'IPv4' && !internal)?.address ?? '127.0.0.1';
 
-/**
- * Options every agent gets: what differs from a machine of its own, no waiting for the medium, and Kubernetes' patience with nodes
- * that are not heard of: the rows do not expect to lose their pods to a machine that stands still for some seconds.
- */
-const FLAGS = '--runtime fake --proxy-mode none --read-only-port 0 --fsync false --toleration-seconds 300'.split(' ');
+/** Options every agent gets: what differs from a machine of its own, and no waiting for the medium. */
+const FLAGS = ['--runtime', 'fake', '--proxy-mode', 'none', '--read-only-port', '0', '--fsync', 'false'];
 
 class LocalAgent {
   private child: ChildProcess | undefined;

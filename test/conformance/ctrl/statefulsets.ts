@@ -54,9 +54,13 @@ async function ready(pods: Resource, count: number): Promise<void> {
   );
 }
 
-async function setHealthy(pods: Resource, name: string, healthy: boolean): Promise<void> {
+async function tellHealth(pods: Resource, name: string, healthy: boolean): Promise<void> {
   const condition = { type: GATE, status: healthy ? 'True' : 'False' };
   await pods.patch(name, { status: { conditions: [condition] } }, 'strategic', 'status');
+}
+
+async function setHealthy(pods: Resource, name: string, healthy: boolean): Promise<void> {
+  await tellHealth(pods, name, healthy);
   await eventually(`${name} to be ${healthy ? '' : 'un'}ready`, async () => isReady(await pods.get(name)) === healthy);
 }
 
@@ -77,7 +81,9 @@ async function ordered(t: Context): Promise<void> {
   const watch = await pods.watch({ resourceVersion: (await pods.list()).metadata.resourceVersion });
   await scale(sets, 0);
   await always('nobody goes while those below are unhealthy', STAYS_MS, async () => (await pods.items()).length === 3);
-  for (const name of members.slice(0, 2)) await setHealthy(pods, name, true);
+  await setHealthy(pods, 'ss-0', true);
+  // Once it is ready, the last member goes and then it: nobody may see it ready any more.
+  await tellHealth(pods, 'ss-1', true);
   const gone: string[] = [];
   while (gone.length < members.length) {
     const { type, object } = await watch.next();
