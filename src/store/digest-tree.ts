@@ -13,7 +13,6 @@ import type { ObjectRecord } from './record.js';
 
 export const BUCKETS = 256;
 export const LEAVES_PER_BUCKET = 256;
-const LEAVES = BUCKETS * LEAVES_PER_BUCKET;
 /** Buckets copied before others get a turn. */
 const COPIED_AT_ONCE = 32;
 /** Of a digest on the wire. */
@@ -30,43 +29,63 @@ const word = (digest: string, at: number): number =>
 /** Where a key belongs, whatever the record. */
 export const leafOf = (key: string): number => word(hash('sha1', key, 'binary'), 0) >>> 16;
 
+const bucketOf = (leaf: number): number => Math.floor(leaf / LEAVES_PER_BUCKET);
+
 export type RecordState = readonly [key: string, version: string, revision: Revision];
 
 /** What is compared: all that a digest depends on. */
 type Identity = Pick<ObjectRecord, 'key' | 'version' | 'revision'>;
 
-/** Digests that are kept up to date record by record, in constant time, with the keys of each leaf. */
+/** The leaves of one bucket. */
+class Bucket {
+  /** High and low words of the digests in turn; numbers of 64 bits would have to be boxed. */
+  readonly words = new Uint32Array(LEAVES_PER_BUCKET * 2);
+  readonly keys: (string[] | undefined)[] = Array.from({ length: LEAVES_PER_BUCKET });
+
+  copy(): Bucket {
+    const copy = new Bucket();
+    copy.words.set(this.words);
+    for (const [leaf, keys] of this.keys.entries()) if (keys) copy.keys[leaf] = [...keys];
+    return copy;
+  }
+}
+
+/**
+ * Digests that are kept up to date record by record, in constant time, with the keys of each leaf. Buckets without records
+ * take no room: states are made by the dozen while parts of a cluster merge, and most are small.
+ */
 export class DigestTree {
-  /** High and low words of the digests; numbers of 64 bits would have to be boxed. */
-  private readonly leaves = [new Uint32Array(LEAVES), new Uint32Array(LEAVES)] as const;
-  private readonly keys: (string[] | undefined)[] = Array.from({ length: LEAVES });
+  private readonly parts: (Bucket | undefined)[] = Array.from({ length: BUCKETS });
 
   /** A record took the place of another, or of none; or went. */
   change(before: Identity | undefined, after: Identity | undefined): void {
     const key = (after ?? before)?.key;
     if (key === undefined) return;
     const leaf = leafOf(key);
-    if (before) this.toggle(leaf, before);
-    if (after) this.toggle(leaf, after);
-    if (after && !before) (this.keys[leaf] ??= []).push(key);
+    const bucket = (this.parts[bucketOf(leaf)] ??= new Bucket());
+    const at = leaf % LEAVES_PER_BUCKET;
+    if (before) toggle(bucket, at, before);
+    if (after) toggle(bucket, at, after);
+    if (after && !before) (bucket.keys[at] ??= []).push(key);
     else if (before && !after) {
-      const keys = this.keys[leaf];
+      const keys = bucket.keys[at];
       keys?.splice(keys.indexOf(key), 1);
     }
   }
 
   /** The keys of a leaf, in no particular order. */
   keysIn(leaf: number): readonly string[] {
-    return this.keys[leaf] ?? [];
+    return this.parts[bucketOf(leaf)]?.keys[leaf % LEAVES_PER_BUCKET] ?? [];
   }
 
   /** One digest per bucket, in hexadecimal. */
   buckets(): string[] {
-    return Array.from({ length: BUCKETS }, (_, bucket) => {
+    return this.parts.map((bucket) => {
+      if (!bucket) return '0';
       let [high, low] = [0, 0];
-      for (let i = 0; i < LEAVES_PER_BUCKET; i++) {
-        high ^= this.leaves[0][bucket * LEAVES_PER_BUCKET + i] ?? 0;
-        low ^= this.leaves[1][bucket * LEAVES_PER_BUCKET + i] ?? 0;
+      for (let at = 0; at < bucket.words.length; at += 2) {
+        high ^= bucket.words[at] ?? 0;
+        low ^= bucket.words[at + 1] ?? 0;
       }
       return ((BigInt(high >>> 0) << 32n) | BigInt(low >>> 0)).toString(16);
     });
@@ -76,51 +95,37 @@ export class DigestTree {
   leavesOf(bucket: number): Uint8Array {
     const out = new Uint8Array(LEAVES_PER_BUCKET * DIGEST_BYTES);
     const view = new DataView(out.buffer);
-    for (let i = 0; i < LEAVES_PER_BUCKET; i++) {
-      view.setUint32(i * DIGEST_BYTES, this.leaves[0][bucket * LEAVES_PER_BUCKET + i] ?? 0);
-      view.setUint32(i * DIGEST_BYTES + 4, this.leaves[1][bucket * LEAVES_PER_BUCKET + i] ?? 0);
-    }
+    for (const [i, word] of this.parts[bucket]?.words.entries() ?? []) view.setUint32(i * 4, word);
     return out;
   }
 
   /** How many records there are in a bucket. */
   sizeOf(bucket: number): number {
-    let size = 0;
-    for (const leaf of leavesIn(bucket)) size += this.keys[leaf]?.length ?? 0;
-    return size;
+    return this.parts[bucket]?.keys.reduce((size, keys) => size + (keys?.length ?? 0), 0) ?? 0;
   }
 
   /** A tree of its own with the same content. */
   copy(): DigestTree {
     const copy = new DigestTree();
-    for (let bucket = 0; bucket < BUCKETS; bucket++) this.copyBucket(bucket, copy);
+    for (const [i, bucket] of this.parts.entries()) copy.parts[i] = bucket?.copy();
     return copy;
   }
 
   /** The same, with turns for others in between. */
   async copied(pause: () => Promise<void>): Promise<DigestTree> {
     const copy = new DigestTree();
-    for (let bucket = 0; bucket < BUCKETS; bucket++) {
-      this.copyBucket(bucket, copy);
-      if (bucket % COPIED_AT_ONCE === 0) await pause();
+    for (const [i, bucket] of this.parts.entries()) {
+      copy.parts[i] = bucket?.copy();
+      if (i % COPIED_AT_ONCE === 0) await pause();
     }
     return copy;
   }
+}
 
-  private copyBucket(bucket: number, to: DigestTree): void {
-    for (const leaf of leavesIn(bucket)) {
-      for (const half of [0, 1] as const) to.leaves[half][leaf] = this.leaves[half][leaf] ?? 0;
-      const keys = this.keys[leaf];
-      if (keys) to.keys[leaf] = [...keys];
-    }
-  }
-
-  private toggle(leaf: number, { key, version, revision }: Identity): void {
-    const digest = hash('sha1', `${key}\u0000${version}${revision}`, 'binary');
-    const [high, low] = this.leaves;
-    high[leaf] = (high[leaf] ?? 0) ^ word(digest, 0);
-    low[leaf] = (low[leaf] ?? 0) ^ word(digest, 4);
-  }
+function toggle({ words }: Bucket, at: number, { key, version, revision }: Identity): void {
+  const digest = hash('sha1', `${key}\u0000${version}${revision}`, 'binary');
+  words[at * 2] = (words[at * 2] ?? 0) ^ word(digest, 0);
+  words[at * 2 + 1] = (words[at * 2 + 1] ?? 0) ^ word(digest, 4);
 }
 
 /** All leaves of a bucket. */
