@@ -4,6 +4,7 @@
  * formats alike, so both say so. Before the store is read nobody is known to be removed; then it is made up for.
  */
 import type { Clock } from '../base/clock.js';
+import type { VersionRange } from '../base/version-range.js';
 import type { Service } from '../base/lifecycle.js';
 import type { Logger } from '../base/log.js';
 import type { MembershipView } from '../p2p/membership-view.js';
@@ -21,8 +22,11 @@ export class Gate {
   private readonly revoked = new Set<string>();
   private level = FIRST_FORMAT;
 
+  /** @param formats what the build knows. */
+  constructor(private readonly formats: VersionRange = FORMATS) {}
+
   get own(): Formats {
-    return { formats: FORMATS, level: this.level };
+    return { formats: this.formats, level: this.level };
   }
 
   /** Why that peer is not to be talked to, by its id and, once it has said hello, its formats; undefined when it may. */

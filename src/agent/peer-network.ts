@@ -18,7 +18,11 @@ const SILENT: VersionRange = Object.freeze({ oldest: FIRST_FORMAT, newest: FIRST
 type Detoured = readonly [from: PeerId, to: PeerId, message: Uint8Array];
 
 /** Has to be made before the membership starts: it knows of a connection before anybody speaks of the peer. */
-export function createPeerNetwork(transport: Transport, membership: MembershipView): PeerNetwork {
+export function createPeerNetwork(
+  transport: Transport,
+  membership: MembershipView,
+  own: VersionRange = FORMATS,
+): PeerNetwork {
   const self = transport.self.id;
   const formats = new Map<string, VersionRange>();
   transport.subscribe({
@@ -46,7 +50,7 @@ export function createPeerNetwork(transport: Transport, membership: MembershipVi
     },
     alive: () => membership.alive(),
     nameOf: (peer) => membership.members().find(({ id }) => id === peer)?.name,
-    formatsOf: (peer) => (peer === self ? FORMATS : formats.get(peer)),
+    formatsOf: (peer) => (peer === self ? own : formats.get(peer)),
     onChange: (listener) => membership.onChange(listener),
   };
 }

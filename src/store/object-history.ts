@@ -6,6 +6,7 @@
  * The changes are also the way back to earlier states: undone one by one, from the present state.
  */
 import type { KubeObject } from '../api/object.js';
+import type { VersionRange } from '../base/version-range.js';
 import type { DiskOperation } from './disk.js';
 import { seal, unseal } from './log-entry.js';
 import { changeOf, undone, type ObjectChange } from './object-change.js';
@@ -223,5 +224,5 @@ const isAfter = (change: { readonly revision: Revision; readonly atMs: number },
 export const encodeChanges = (changes: readonly ObjectChange[]): Uint8Array => seal(JSON.stringify(changes));
 
 /** The inverse of {@link encodeChanges}; throws `UnreadableData`. */
-export const decodeChanges = (bytes: Uint8Array): ObjectChange[] =>
-  JSON.parse(unseal(bytes) as string) as ObjectChange[];
+export const decodeChanges = (bytes: Uint8Array, known?: VersionRange): ObjectChange[] =>
+  JSON.parse(unseal(bytes, known) as string) as ObjectChange[];

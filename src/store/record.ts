@@ -7,6 +7,7 @@
  * off the write path. Everything else is a stamped register per part.
  */
 import type { KubeObject } from '../api/object.js';
+import type { VersionRange } from '../base/version-range.js';
 import type { Revision } from './object-store.js';
 import { freezeObject } from './frozen-object.js';
 import { seal, unseal } from './log-entry.js';
@@ -194,8 +195,8 @@ export function encodeRecord(record: ObjectRecord, format?: number): Uint8Array 
 }
 
 /** The inverse of {@link encodeRecord}; throws `UnreadableData`. */
-export function decodeRecord(bytes: Uint8Array): ObjectRecord {
-  const raw = unseal(bytes) as Omit<ObjectRecord, 'value' | 'pending' | 'document'> & {
+export function decodeRecord(bytes: Uint8Array, known?: VersionRange): ObjectRecord {
+  const raw = unseal(bytes, known) as Omit<ObjectRecord, 'value' | 'pending' | 'document'> & {
     value?: string;
     document?: Uint8Array;
     pending: [Stamp, string?][];

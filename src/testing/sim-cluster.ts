@@ -4,6 +4,7 @@
  *
  * Everything runs on one `SimClock` and seeded randomness, so a run depends on nothing but its seed.
  */
+import { Gate, Gatekeeper } from '../agent/gate.js';
 import { createKindPolicies } from '../agent/kind-policies.js';
 import { majorityExecutor } from '../agent/majority.js';
 import { createPeerNetwork } from '../agent/peer-network.js';
@@ -14,18 +15,22 @@ import { silentLogger, type LogFields, type Logger } from '../base/log.js';
 import type { Service } from '../base/lifecycle.js';
 import { noMetrics } from '../base/metrics.js';
 import { seededRandom, type Random } from '../base/random.js';
+import type { VersionRange } from '../base/version-range.js';
 import { createWritePipeline } from '../control/apiserver/pipeline.js';
 import { Membership } from '../p2p/membership.js';
 import type { PeerId, Transport } from '../p2p/transport.js';
 import type { DocumentLimits } from '../store/crdt/document.js';
 import type { Disk } from '../store/disk.js';
+import { FORMATS } from '../store/formats.js';
 import type { KindPolicies, KindPolicy } from '../store/kind-policy.js';
 import { DEFAULT_REPLICA_OPTIONS } from '../store/replication/context.js';
 import { Replica, type ReplicaSettings } from '../store/replication/replica.js';
+import { admissionOf } from './sim-admission.js';
 import { SimClock, type PeerClock } from './sim-clock.js';
 import { SimDisk, type SimDiskOptions } from './sim-disk.js';
 import { sharedDocuments } from './sim-documents.js';
 import { SimNetwork, type LinkOptions } from './sim-network.js';
+import type { SimTransport } from './sim-transport.js';
 
 /** What a machine gives a process of its own. */
 export interface ProcessParts {
@@ -33,9 +38,15 @@ export interface ProcessParts {
   readonly clock: PeerClock;
   readonly random: Random;
   readonly log: Logger;
-  readonly transport: Transport;
+  readonly transport: SimTransport;
   readonly disk: Disk;
   readonly mayFound: boolean;
+  /** Whom the transport talks to. */
+  readonly gate: Gate;
+  /** What the build knows. */
+  readonly formats: VersionRange;
+  /** The cluster removed this machine: its process has to end. */
+  readonly onRemoved: () => void;
 }
 
 export interface SimProcess {
@@ -131,7 +142,7 @@ function policiesOf(options: SimClusterOptions): KindPolicies {
 /** The replica with the write path of the API, and nothing else. */
 function replicaProcess(parts: ProcessParts, options: SimClusterOptions, own: KindPolicies): SimProcess {
   const { registry, policies } = sharedKinds();
-  const { clock, random, log, transport, disk, mayFound } = parts;
+  const { clock, random, log, transport, disk, mayFound, gate, formats } = parts;
   const membership = new Membership({ clock, log }, transport);
   const { executor } = createWritePipeline({ registry, random });
   const replica: Replica = new Replica(
@@ -141,7 +152,8 @@ function replicaProcess(parts: ProcessParts, options: SimClusterOptions, own: Ki
       log,
       metrics: noMetrics,
       disk,
-      network: createPeerNetwork(transport, membership),
+      formats,
+      network: createPeerNetwork(transport, membership, formats),
       policies: own,
       executor:
         options.holdsMajorityOnly === false
@@ -150,7 +162,8 @@ function replicaProcess(parts: ProcessParts, options: SimClusterOptions, own: Ki
     },
     { ...SIM_SETTINGS, ...options.settings, mayFound },
   );
-  return { membership, replica: options.disguise?.(replica, parts.id) ?? replica, services: [] };
+  const gatekeeper = new Gatekeeper(parts, gate, { transport, membership }, replica, parts.onRemoved);
+  return { membership, replica: options.disguise?.(replica, parts.id) ?? replica, services: [gatekeeper] };
 }
 
 export class SimPeer {
@@ -158,6 +171,10 @@ export class SimPeer {
   life: Life | undefined;
   /** The disk failed, and the replica left by itself. */
   failed = false;
+  /** Its process ended because it found itself removed from the cluster. */
+  removed = false;
+  /** What the build knows that is started next. */
+  formats: VersionRange = FORMATS;
   private lives = 0;
   private readonly random: Random;
   /** Wall clock against true time; survives restarts, as a machine's clock does. */
@@ -183,14 +200,21 @@ export class SimPeer {
     return this.life.replica;
   }
 
-  /** Starts a new process on the same disk. Resolves when the replica has loaded its disk. */
+  /** Starts a new process on the same disk. Resolves when the replica has loaded its disk; rejects when it cannot use it. */
   async start(mayFound = false): Promise<void> {
     if (this.life) throw new Error(`${this.id} is running`);
-    const { cluster, id, random } = this;
+    const { cluster, id, random, formats } = this;
     const clock = cluster.clock.skewed(this.offsetMs, 1 + (random.next() - 0.5) / 500);
     const log = cluster.logger(id);
-    const transport = cluster.network.transport({ id, name: id, addresses: [] });
-    const parts = { id, clock, random, log, transport, disk: this.disk.handle(), mayFound };
+    const gate = new Gate(formats);
+    const transport = cluster.network.transport({ id, name: id, addresses: [], formats }, admissionOf(gate));
+    const disk = this.disk.handle();
+    const onRemoved = () => {
+      if (this.life !== life) return;
+      this.removed = true;
+      this.crash();
+    };
+    const parts = { id, clock, random, log, transport, disk, mayFound, gate, formats, onRemoved };
     const { options } = cluster;
     const process = options.process?.(parts) ?? replicaProcess(parts, options, cluster.policies);
     const { membership, replica } = process;
@@ -213,7 +237,12 @@ export class SimPeer {
     await transport.start();
     await membership.start();
     for (const service of [replica, ...life.services]) {
-      await Promise.race([service.start(), life.gone]);
+      try {
+        await Promise.race([service.start(), life.gone]);
+      } catch (error) {
+        if (this.life === life) this.crash();
+        throw error;
+      }
       if (this.life !== life) return;
     }
     cluster.onStart?.(this, life);

@@ -98,6 +98,11 @@ export class SimDisk {
     this.cached.push([{ ...torn, value: torn.value.slice(0, this.random.int(torn.value.length)) }]);
   }
 
+  /** All that a process would read now. */
+  get contents(): ReadonlyMap<string, Uint8Array> {
+    return this.view();
+  }
+
   /** What is on the medium. */
   get usage(): { readonly keys: number; readonly bytes: number } {
     let bytes = 0;

@@ -9,7 +9,9 @@
  */
 import type { Cancel, Clock } from '../base/clock.js';
 import type { Random } from '../base/random.js';
-import type { PeerId, PeerInfo, Transport } from '../p2p/transport.js';
+import type { Admission } from '../p2p/libp2p/admission.js';
+import type { PeerId, PeerInfo } from '../p2p/transport.js';
+import { SimConnection, type End, type Lane } from './sim-connection.js';
 import { SimTransport } from './sim-transport.js';
 
 /** How one direction between two peers behaves. Times are in milliseconds. */
@@ -54,40 +56,6 @@ const DEFAULT_LINK: LinkOptions = {
 /** How late a message may arrive once more, in milliseconds. */
 const ECHO_MS = 300;
 
-/** Everything at one end of a connection. */
-interface End {
-  readonly owner: SimTransport;
-  open: boolean;
-  /** What is under way to this end. */
-  readonly lanes: Map<string, Lane>;
-  inFlightBytes: number;
-}
-
-/** One channel in one direction: a queue, and arrivals that each let its first message through. */
-interface Lane {
-  readonly queue: Uint8Array[];
-  lastArrivalMs: number;
-  /** Arrivals that happened while the way was cut or the receiver frozen. */
-  stalled: number;
-}
-
-/** A connection between two started transports. Each end learns of its end by itself, like with TCP. */
-export class SimConnection {
-  readonly ends: readonly [End, End];
-
-  constructor(a: SimTransport, b: SimTransport) {
-    this.ends = [newEnd(a), newEnd(b)];
-  }
-
-  end(id: PeerId): End {
-    return this.ends[0].owner.self.id === id ? this.ends[0] : this.ends[1];
-  }
-
-  far(id: PeerId): End {
-    return this.ends[0].owner.self.id === id ? this.ends[1] : this.ends[0];
-  }
-}
-
 export class SimNetwork {
   readonly clock: Clock;
   readonly random: Random;
@@ -106,9 +74,12 @@ export class SimNetwork {
     this.base = { ...DEFAULT_LINK, ...options.link };
   }
 
-  /** A transport for that peer. Made again for the same id after a stop or a crash, it is that peer restarted. */
-  transport(info: PeerInfo): Transport {
-    return new SimTransport(this, info);
+  /**
+   * A transport for that peer. Made again for the same id after a stop or a crash, it is that peer restarted. Two peers that do not
+   * admit each other try again and again.
+   */
+  transport(info: PeerInfo, admission?: Admission): SimTransport {
+    return new SimTransport(this, info, admission);
   }
 
   /** How messages between two peers travel, in both directions. */
@@ -368,6 +339,11 @@ export class SimNetwork {
     const [left, right] = [this.live.get(a), this.live.get(b)];
     if (!left || !right || this.connected(a, b)) return;
     if (!this.reaches(a, b) || !this.reaches(b, a)) return; // `heal` dials again
+    const [atLeft, atRight] = [left.admit(right), right.admit(left)];
+    if (!atLeft || !atRight) {
+      this.dialSoon(a, b);
+      return;
+    }
     const key = pairKey(a, b);
     const old = this.connections.get(key);
     if (old) this.replace(old);
@@ -375,8 +351,8 @@ export class SimNetwork {
     right.dropped(left.self.id);
     const connection = new SimConnection(left, right);
     this.connections.set(key, connection);
-    left.connected(right.self, connection);
-    right.connected(left.self, connection);
+    left.connected(atLeft, connection);
+    right.connected(atRight, connection);
   }
 
   /** A half-open connection is noticed when the peer comes back with a new one. */
@@ -384,10 +360,6 @@ export class SimNetwork {
     for (const end of old.ends)
       if (this.live.get(end.owner.self.id) === end.owner) this.closeEnd(old, end.owner.self.id);
   }
-}
-
-function newEnd(owner: SimTransport): End {
-  return { owner, open: true, lanes: new Map(), inFlightBytes: 0 };
 }
 
 function pairKey(a: PeerId, b: PeerId): string {

@@ -1,6 +1,8 @@
 /** One peer's end of a {@link SimNetwork}. */
+import type { Admission } from '../p2p/libp2p/admission.js';
 import type { PeerId, PeerInfo, Transport, TransportEvents } from '../p2p/transport.js';
-import type { SimConnection, SimNetwork } from './sim-network.js';
+import type { SimConnection } from './sim-connection.js';
+import type { SimNetwork } from './sim-network.js';
 
 export class SimTransport implements Transport {
   readonly name = 'sim-transport';
@@ -13,6 +15,8 @@ export class SimTransport implements Transport {
   constructor(
     private readonly network: SimNetwork,
     readonly self: PeerInfo,
+    /** Whom it talks to; to everybody unless told. */
+    private readonly admission?: Admission,
   ) {}
 
   start(): Promise<void> {
@@ -65,15 +69,32 @@ export class SimTransport implements Transport {
   }
 
   /** Peers of one simulated network know each other already. */
-  addAddresses(): void {
-    return;
-  }
+  addAddresses: Transport['addAddresses'] = () => undefined;
 
   hangUp(peer: PeerId): void {
     this.network.hangUp(this, peer);
   }
 
+  /** See `Libp2pTransport`. */
+  forget(peer: PeerId): void {
+    this.hangUp(peer);
+  }
+
+  /** See `Libp2pTransport`. */
+  enforceDenials(): void {
+    for (const peer of this.peers()) if (this.admission?.denied?.(peer) !== undefined) this.hangUp(peer.id);
+  }
+
   // What follows is called by the network.
+
+  /** @internal That peer as this one may know it; undefined when it does not want it. */
+  admit(other: SimTransport): PeerInfo | undefined {
+    const { admission } = this;
+    if (!admission) return other.self;
+    if (admission.denied?.({ id: other.self.id }) !== undefined) return undefined;
+    const result = admission.admit(other.self.id, other.admission?.hello(other.self) ?? new Uint8Array());
+    return result.ok ? result.peer : undefined;
+  }
 
   /** @internal The process died: nothing is delivered or sent any more. */
   die(): void {

@@ -79,7 +79,7 @@ export class Following {
       this.acknowledge(from, epoch);
       return;
     }
-    const frame = readFrame(bytes);
+    const frame = readFrame(bytes, context.storage.formats);
     if (!frame) {
       this.nack(from, epoch);
       return;

@@ -75,7 +75,7 @@ export class Installation {
     await this.begin();
     for (const key of absent) this.absent.add(key);
     for (const [index, bytes] of encoded.entries()) {
-      const record = decodeRecord(bytes);
+      const record = decodeRecord(bytes, this.deps.storage.formats);
       this.operations.push(recordWrite(record.key, bytes));
       this.newestStamp = laterStamp(this.newestStamp, record.version);
       if (!record.value) this.deletions.push([record.key, record.version]);

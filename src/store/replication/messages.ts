@@ -125,14 +125,14 @@ type SyncStep =
 export const encodeMessage = (message: Message, format: number = FIRST_FORMAT): Uint8Array => pack([format, message]);
 
 /** The newest format that this build and a peer's know; the first for one whose build is not known. */
-export const formatFor = (theirs: VersionRange | undefined): number =>
-  (theirs && commonVersion(FORMATS, theirs)) ?? FIRST_FORMAT;
+export const formatFor = (theirs: VersionRange | undefined, own: VersionRange = FORMATS): number =>
+  (theirs && commonVersion(own, theirs)) ?? FIRST_FORMAT;
 
 /** Undefined for a format that this build does not know, or garbage: such a message is dropped and told by the caller. */
-export function decodeMessage(bytes: Uint8Array): Message | undefined {
+export function decodeMessage(bytes: Uint8Array, known: VersionRange = FORMATS): Message | undefined {
   try {
     const decoded = unpack(bytes);
-    if (!Array.isArray(decoded) || !isWithin(Number(decoded[0]), FORMATS)) return undefined;
+    if (!Array.isArray(decoded) || !isWithin(Number(decoded[0]), known)) return undefined;
     const message = decoded[1] as { t?: unknown } | null;
     return typeof message?.t === 'string' ? (message as Message) : undefined;
   } catch {

@@ -276,7 +276,7 @@ export class ReplicaState {
       case 'delete':
         return { key: entry.key, object: undefined };
       case 'merge':
-        return { key: entry.key, object: atRevision(decodeRecord(entry.record), entry.revision).value };
+        return { key: entry.key, object: atRevision(this.decode(entry.record), entry.revision).value };
     }
   }
 
@@ -320,6 +320,10 @@ export class ReplicaState {
     this.table.endWatches();
   }
 
+  private decode(record: Uint8Array): ObjectRecord {
+    return decodeRecord(record, this.deps.storage.formats);
+  }
+
   private policyOf(key: string) {
     const { group, resource } = parseKey(key);
     return this.deps.policies.policyOf(group, resource);
@@ -330,7 +334,7 @@ export class ReplicaState {
       case 'reign':
         return undefined;
       case 'merge': {
-        const merged = decodeRecord(entry.record);
+        const merged = this.decode(entry.record);
         return { ...merged, revision: entry.revision, ...atRevision(merged, entry.revision) };
       }
       case 'put': {

@@ -10,8 +10,10 @@ import type { Service } from '../../base/lifecycle.js';
 import { errorText, type Logger } from '../../base/log.js';
 import type { Metrics } from '../../base/metrics.js';
 import { uuid, type Random } from '../../base/random.js';
+import type { VersionRange } from '../../base/version-range.js';
 import type { KubeObject } from '../../api/object.js';
 import type { Disk } from '../disk.js';
+import { FORMATS } from '../formats.js';
 import type { KindPolicies } from '../kind-policy.js';
 import type { ObjectPast } from '../object-history.js';
 import type { Epoch, Position } from '../log-entry.js';
@@ -45,6 +47,8 @@ export interface ReplicaDeps {
   readonly network: PeerNetwork;
   readonly policies: KindPolicies;
   readonly executor: WriteExecutor;
+  /** What another build than this one knows, which is tried out; `FORMATS` unless told. */
+  readonly formats?: VersionRange;
 }
 
 export interface ReplicaSettings extends ReplicaOptions, StateLimits {
@@ -92,7 +96,8 @@ export class Replica implements Service, ObjectStore {
   ) {
     const { clock, network } = deps;
     const stamps = new StampClock(`${network.self} ${uuid(deps.random)}`, () => clock.nowMs());
-    this.storage = new ReplicaStorage(deps.disk, settings.fsync);
+    const formats = deps.formats ?? FORMATS;
+    this.storage = new ReplicaStorage(deps.disk, settings.fsync, formats);
     this.state = new ReplicaState({ ...deps, storage: this.storage, stamps }, settings);
     const context: ReplicaContext = {
       ...deps,
@@ -102,7 +107,7 @@ export class Replica implements Service, ObjectStore {
       storage: this.storage,
       stamps,
       send: (to, message) =>
-        !this.stopped && network.send(to, encodeMessage(message, formatFor(network.formatsOf(to)))),
+        !this.stopped && network.send(to, encodeMessage(message, formatFor(network.formatsOf(to), formats))),
       alive: () => network.alive(),
       nameOf: (peer) => network.nameOf(peer),
       formatsOf: (peer) => network.formatsOf(peer),
@@ -337,7 +342,7 @@ export class Replica implements Service, ObjectStore {
 
   private receive(from: string, bytes: Uint8Array): void {
     if (this.stopped) return;
-    const message = decodeMessage(bytes);
+    const message = decodeMessage(bytes, this.storage.formats);
     if (!message) {
       this.deps.log.warn('dropped a message that could not be read', { from });
       return;

@@ -2,7 +2,7 @@
  * A replica's disk: promised epoch, log frames, records. Frames are written when they arrive (an acknowledgement means
  * they are there); records follow in the background, and the log keeps every frame whose records are not written yet.
  */
-import { isWithin, rangeText } from '../../base/version-range.js';
+import { isWithin, rangeText, type VersionRange } from '../../base/version-range.js';
 import type { Disk, DiskOperation } from '../disk.js';
 import { DiskCorrupt, DiskUnavailable } from '../disk.js';
 import { FIRST_FORMAT, FORMATS } from '../formats.js';
@@ -77,6 +77,8 @@ export class ReplicaStorage {
   constructor(
     private readonly disk: Disk,
     private readonly sync: boolean,
+    /** What the build knows. */
+    readonly formats: VersionRange = FORMATS,
   ) {}
 
   get current(): StoredMeta {
@@ -94,11 +96,11 @@ export class ReplicaStorage {
         log.reset(START);
         return { meta: NO_META, fresh: true };
       }
-      this.meta = readMeta(raw);
+      this.meta = readMeta(raw, this.formats);
       // The peer ended while it was given a state.
       this.isAhead = this.meta.applied.revision === 0;
       await this.dropAhead();
-      for await (const entry of this.disk.scan(RECORD_PREFIX, RECORD_END)) take(storedRecord(entry));
+      for await (const entry of this.disk.scan(RECORD_PREFIX, RECORD_END)) take(storedRecord(entry, this.formats));
       await this.loadFrames(log);
       return { meta: this.meta, fresh: false };
     } catch (error) {
@@ -112,7 +114,8 @@ export class ReplicaStorage {
   async loadHistory(): Promise<(readonly [key: string, changes: readonly ObjectChange[]])[]> {
     const out: (readonly [string, readonly ObjectChange[]])[] = [];
     try {
-      for await (const [key, bytes] of this.disk.scan(...HISTORY_RANGE)) out.push([key, decodeChanges(bytes)]);
+      for await (const [key, bytes] of this.disk.scan(...HISTORY_RANGE))
+        out.push([key, decodeChanges(bytes, this.formats)]);
     } catch (error) {
       throw new DiskCorrupt(error instanceof Error ? error.message : String(error), { cause: error });
     }
@@ -129,7 +132,7 @@ export class ReplicaStorage {
     let torn = false;
     for await (const [key, bytes] of this.disk.scan(...FRAME_RANGE)) {
       if (torn) throw new Error('a frame in the middle of the log cannot be read');
-      const frame = readFrame(bytes);
+      const frame = readFrame(bytes, this.formats);
       torn = frame === undefined;
       if (frame && samePosition(frame.previous, log.head)) log.append(frame, bytes);
       else stale.push({ type: 'del', key });
@@ -233,15 +236,18 @@ export class ReplicaStorage {
 }
 
 /** Throws `UnreadableData`, or {@link WrongFormat}. */
-export function readMeta(bytes: Uint8Array): StoredMeta {
+export function readMeta(bytes: Uint8Array, known: VersionRange = FORMATS): StoredMeta {
   const { format, ...meta } = unseal(bytes, META_FORMAT) as Omit<StoredMeta, 'level'> & { format: number };
-  if (!isWithin(format, FORMATS)) throw new WrongFormat(wrongFormatText(format));
+  if (!isWithin(format, known)) throw new WrongFormat(wrongFormatText(format, known));
   return { ...meta, level: format };
 }
 
 /** A record of its key. Throws for one that cannot be read, or that belongs elsewhere. */
-export function storedRecord([key, bytes]: readonly [key: string, value: Uint8Array]): ObjectRecord {
-  const record = decodeRecord(bytes);
+export function storedRecord(
+  [key, bytes]: readonly [key: string, value: Uint8Array],
+  known?: VersionRange,
+): ObjectRecord {
+  const record = decodeRecord(bytes, known);
   if (RECORD_PREFIX + record.key !== key) throw new UnreadableData(`${key} holds the record of ${record.key}`);
   return record;
 }
@@ -254,14 +260,14 @@ export const recordWrite = (key: string, value: Uint8Array): DiskOperation => ({
 });
 
 /** Undefined when it cannot be read. */
-export function readFrame(bytes: Uint8Array): Frame | undefined {
+export function readFrame(bytes: Uint8Array, known?: VersionRange): Frame | undefined {
   try {
-    return unseal(bytes) as Frame;
+    return unseal(bytes, known) as Frame;
   } catch {
     return undefined;
   }
 }
 
-const wrongFormatText = (format: number) =>
-  `the store has format ${format}, and this build of skein knows ${rangeText(FORMATS)}: start the data directory with ` +
-  (format > FORMATS.newest ? 'the newer build that wrote it' : 'a build in between first, which brings it up');
+const wrongFormatText = (format: number, known: VersionRange) =>
+  `the store has format ${format}, and this build of skein knows ${rangeText(known)}: start the data directory with ` +
+  (format > known.newest ? 'the newer build that wrote it' : 'a build in between first, which brings it up');

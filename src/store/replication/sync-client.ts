@@ -222,10 +222,14 @@ export class SyncClient {
       .then(async () => {
         if (!isWanted()) return;
         if (!last) more();
-        await installation.add(records, (i) => changesIn(pasts?.[i]), absent);
+        await installation.add(records, (i) => this.changesIn(pasts?.[i]), absent);
         if (last && isWanted()) await this.finish(from, installation, position, isWanted);
       })
       .catch((error: unknown) => this.onFailure(error));
+  }
+
+  private changesIn(past: Uint8Array | undefined): ObjectChange[] {
+    return past ? decodeChanges(past, this.context.storage.formats) : [];
   }
 
   private async finish(
@@ -252,5 +256,3 @@ export class SyncClient {
     this.onInstalled(from, position);
   }
 }
-
-const changesIn = (past: Uint8Array | undefined): ObjectChange[] => (past ? decodeChanges(past) : []);

@@ -233,7 +233,7 @@ export class SyncServer {
 
   private onOffer(peer: string, session: Session, message: SyncMessage & { t: 'sync-offer' }): void {
     for (const bytes of message.records) {
-      const record = decodeRecord(bytes);
+      const record = decodeRecord(bytes, this.context.storage.formats);
       session.offered.push(record);
       if (record.key === REGISTRY_KEY) session.registry = record;
       session.keys.add(record.key);
