@@ -1,34 +1,23 @@
 /**
- * The sequencer at work: executes requests against the newest state, groups their writes into frames, replicates them,
- * and acknowledges what enough peers have on disk.
+ * The sequencer at work: one reign is one epoch. Its members promised to follow it; its voters are those whose log is on
+ * its line, and a write is acknowledged when the configured share of them has it on disk. Dead members leave at once
+ * (whoever is left goes on); peers whose log is on another line are brought over by a synchronisation first and vote
+ * afterwards.
  *
- * One reign is one epoch. Its members promised to follow it; its voters are those whose log is on its line, and a write
- * is acknowledged when the configured share of them has it on disk. Dead members leave at once (whoever is left goes on);
- * peers whose log is on another line are brought over by a synchronisation first and vote afterwards.
+ * Requests are executed in {@link Executions}, and get their revisions and frames from {@link LogWriter}; this says who
+ * follows, and what is acknowledged.
  *
  * Guarantees: entries are executed one after the other and appear in revision order; a request id is executed once; an
  * answer is given after the revision it rests on is acknowledged. Single-threaded: no method yields in the middle.
  */
-import { errorText } from '../../base/log.js';
-import { ApiError, internalError } from '../../api/errors.js';
-import {
-  sameEpoch,
-  seal,
-  type Entry,
-  type EntryChange,
-  type Epoch,
-  type Frame,
-  type LoggedReply,
-  type Position,
-} from '../log-entry.js';
-import type { KubeObject } from '../../api/object.js';
-import { keyString, type Revision, type WriteReply } from '../object-store.js';
-import { encodeRecord, type ObjectRecord } from '../record.js';
-import { Overlay, Transaction } from '../transaction.js';
-import { Batch, loggedReply } from './batch.js';
+import { sameEpoch, type Epoch, type LoggedReply, type Position } from '../log-entry.js';
+import { keyString, type Revision } from '../object-store.js';
+import type { ObjectRecord } from '../record.js';
 import { CONFLICT_KIND, isTold, noteConflicts, type MergeReport } from './conflict-log.js';
 import type { ReplicaContext } from './context.js';
+import { Executions, type Answer } from './executions.js';
 import { Feeds, type FeedEvents } from './feeds.js';
+import { LogWriter } from './log-writer.js';
 import {
   holdsMajority,
   isSettled,
@@ -43,13 +32,6 @@ import { ReignOver, Waiters } from './waiters.js';
 import { watermark, WATERMARK_KEY, WATERMARK_OBJECT } from './watermark.js';
 import { assignRoles, quorum, type PeerState, type RoleHolder, type View } from './view.js';
 
-/** An answer, with the revision it rests on. `bodyOf`: the body is what that revision wrote. */
-export interface Answer {
-  readonly reply: WriteReply;
-  readonly bodyOf: Revision | null;
-  readonly revision: Revision;
-}
-
 /**
  * Numbers left out, at least, when a registered peer cannot be asked what it has: on its line of the log they may be taken.
  * More than can be under way at once, so that a `resourceVersion` of a majority-only object never means two states of it.
@@ -61,9 +43,6 @@ const UNSEEN_TAIL = 2 ** 20;
  */
 const UNSEEN_SPREAD = 2 ** 30;
 
-/** Answers kept of requests that changed nothing. More than come within the time in which a request is sent again. */
-const UNLOGGED_ANSWERS = 10_000;
-
 export interface ReignEvents extends Omit<FeedEvents, 'onOutrun'> {
   onView(view: View): void;
   /** A member does not follow this epoch. */
@@ -74,15 +53,10 @@ export class Reign {
   private current: View;
   private readonly feeds: Feeds;
   private readonly waiters = new Waiters();
-  private readonly overlay: Overlay;
-  private batch = new Batch();
-  private nextRevision: Revision;
-  private persisted: Revision;
-  private framesOut: Revision[] = [];
+  private readonly writer: LogWriter;
+  private readonly executions: Executions;
   /** The registry that needed no next step when it was last looked at, with the view of then. */
   private tended: PeerRegistry | undefined;
-  /** What was answered without a trace in the log: refusals, and writes that changed nothing. */
-  private readonly unlogged = new Map<string, Promise<Answer>>();
   private over = false;
 
   constructor(
@@ -94,10 +68,16 @@ export class Reign {
     /** All roles get a new epoch, sticky holders too: another group may have given out the same numbers. */
     renewRoles = false,
   ) {
-    const { state, self } = context;
-    this.overlay = new Overlay(state.table);
-    this.persisted = state.head.revision;
-    this.nextRevision = 1 + Math.max(state.head.revision, ...[...heads.values()].map((head) => head.revision));
+    const { self } = context;
+    const seen = Math.max(0, ...[...heads.values()].map((head) => head.revision));
+    this.writer = new LogWriter(context, epoch, seen, {
+      onFrame: () => this.feeds.feedAll(),
+      onPersisted: () => this.advance(),
+    });
+    this.executions = new Executions(context, this.writer, {
+      acknowledged: (revision) => this.acknowledged(revision),
+      byMajority: (revision) => this.byMajority(revision),
+    });
     this.feeds = new Feeds(context, epoch, () => this.current, {
       onDiverged: (peer) => events.onDiverged(peer),
       onSyncVoid: (peer) => events.onSyncVoid(peer),
@@ -105,9 +85,8 @@ export class Reign {
     });
     for (const [peer, head] of heads) this.feeds.track(peer, head);
     this.current = { epoch, version: 0, members: [], voters: [], roles: rolesBefore };
-    this.showTail();
     if (this.registry?.peers.some(({ id }) => id !== self && !heads.has(id))) {
-      this.nextRevision += UNSEEN_TAIL + context.random.int(UNSEEN_SPREAD);
+      this.writer.stayAbove(this.writer.next + UNSEEN_TAIL + context.random.int(UNSEEN_SPREAD) - 1);
     }
     this.current = this.makeView([self, ...heads.keys()], renewRoles);
   }
@@ -120,12 +99,12 @@ export class Reign {
   private reignRevision: Revision = 0;
 
   start(): void {
-    this.reignRevision = this.nextRevision;
-    this.enqueue({ op: 'reign' });
+    this.reignRevision = this.writer.next;
+    this.writer.writeReign();
     // In the first frame: who has any of this line knows of the registry.
-    this.enqueueRegistry();
+    this.writeRegistry();
     this.announce();
-    this.flush();
+    this.writer.flush();
   }
 
   /** What of the log members lack. */
@@ -135,7 +114,7 @@ export class Reign {
 
   /** The newest registry of this line. */
   get registry(): PeerRegistry | undefined {
-    return this.overlay.get(REGISTRY_KEY) as PeerRegistry | undefined;
+    return this.writer.get(REGISTRY_KEY) as PeerRegistry | undefined;
   }
 
   get standing(): Standing {
@@ -145,43 +124,7 @@ export class Reign {
 
   /** Executes a request, once, and resolves when its answer may be given. Rejects with {@link ReignOver}. */
   submit(id: string, request: unknown): Promise<Answer> {
-    const logged = this.context.state.replyTo(id) ?? this.batch.replies.get(id);
-    if (logged) return this.answered(logged.revision, this.answerOf(logged), logged.majority);
-    return this.unlogged.get(id) ?? this.executed(id, request);
-  }
-
-  private executed(id: string, request: unknown): Promise<Answer> {
-    const { reply, logged, revision } = this.execute(id, request);
-    this.flush();
-    const answer = this.answered(revision, { reply, bodyOf: logged?.bodyOf ?? null, revision }, reply.majority);
-    if (!logged) this.remember(id, answer);
-    return answer;
-  }
-
-  private async answered(revision: Revision, answer: Answer, majority: true | undefined): Promise<Answer> {
-    await this.acknowledged(revision);
-    return this.onceCertain(majority, answer);
-  }
-
-  /** A copy of a request that changed nothing may come when it would change something: it gets the first one's answer. */
-  private remember(id: string, answer: Promise<Answer>): void {
-    this.unlogged.set(id, answer);
-    for (const oldest of this.unlogged.keys()) {
-      if (this.unlogged.size <= UNLOGGED_ANSWERS) break;
-      this.unlogged.delete(oldest);
-    }
-  }
-
-  /** The answer, or that it is not certain because the majority was lost before enough peers had the write. */
-  private async onceCertain(needed: true | undefined, answer: Answer): Promise<Answer> {
-    if (!needed || (await this.byMajority(answer.revision))) return answer;
-    const failure = new ApiError(
-      504,
-      'Timeout',
-      'the majority of the registered peers was lost before they had this write: its outcome is unknown',
-      { retryAfterSeconds: 1 },
-    );
-    return { reply: { code: 504, body: failure.toStatus(), warnings: [] }, bodyOf: null, revision: answer.revision };
+    return this.executions.submit(id, request);
   }
 
   /** The newest acknowledged revision, once this reign may speak for its group. */
@@ -209,7 +152,7 @@ export class Reign {
   }
 
   private persistedBy(peer: string): Revision {
-    return peer === this.context.self ? this.persisted : (this.feeds.matchOf(peer)?.revision ?? 0);
+    return peer === this.context.self ? this.writer.persisted : (this.feeds.matchOf(peer)?.revision ?? 0);
   }
 
   private settleMajorityWaiters(): void {
@@ -220,39 +163,35 @@ export class Reign {
   private moveWatermark(): void {
     const upTo = this.isPending(WATERMARK_KEY) ? undefined : this.context.state.nextWatermark;
     if (!upTo) return;
-    const transaction = new Transaction(this.overlay, this.nextRevision, this.context.clock.nowMs());
-    transaction.put(WATERMARK_OBJECT, watermark(upTo));
-    this.enqueueWrites(transaction);
-    this.flush();
+    this.writer.put(WATERMARK_OBJECT, watermark(upTo));
+    this.writer.flush();
   }
 
   /** Level-triggered: writes the next step of the registry, if there is one. */
   private tendRegistry(): void {
-    if (!this.over && this.reignRevision > 0 && this.enqueueRegistry()) this.flush();
+    if (!this.over && this.reignRevision > 0 && this.writeRegistry()) this.writer.flush();
   }
 
-  private enqueueRegistry(): boolean {
+  private writeRegistry(): boolean {
     const { registry, standing, context } = this;
     if (registry && registry === this.tended) return false;
     const next = nextRegistry(registry, standing, {
       nameOf: (peer) => context.nameOf(peer),
       formatsOf: (peer) => context.formatsOf(peer),
-      isRevoked: (peer) => this.overlay.get(keyString(revokedPeerKey(peer))) !== undefined,
+      isRevoked: (peer) => this.writer.get(keyString(revokedPeerKey(peer))) !== undefined,
     });
     if (!next) {
       const waits = registry && holdsMajority(registry, standing.voters) && !isSettled(registry, standing);
       if (!waits) this.tended = registry;
       return false;
     }
-    const transaction = new Transaction(this.overlay, this.nextRevision, context.clock.nowMs());
-    transaction.put(REGISTRY_OBJECT, next);
-    this.enqueueWrites(transaction);
+    this.writer.put(REGISTRY_OBJECT, next);
     return true;
   }
 
   /** Whether a write of that object is on its way. */
   isPending(key: string): boolean {
-    return this.overlay.has(key);
+    return this.writer.isPending(key);
   }
 
   /**
@@ -264,28 +203,26 @@ export class Reign {
     replies: readonly LoggedReply[],
     reports: readonly MergeReport[] = [],
   ): Promise<void> {
+    const { writer } = this;
     const { state } = this.context;
-    for (const record of records) {
-      const revision = this.enqueue({ op: 'merge', key: record.key, record: encodeRecord(record, state.level) });
-      this.overlay.set(record.key, record.value, revision);
-    }
+    for (const record of records) writer.writeRecord(record);
     // Those that the newcomer kept count too.
     if (reports.length > 0 || records.some(({ key }) => key.startsWith(CONFLICT_KIND))) this.note(reports);
     // Nothing to write, but the newcomer has seen higher revisions than were given out here.
-    if (this.newest < this.nextRevision - 1) this.enqueue({ op: 'reign' });
-    const { newest } = this;
+    if (writer.newest < writer.next - 1) writer.writeReign();
+    const { newest } = writer;
     // Given on another history line, whose revisions mean nothing here: certain when what they tell of is.
     const unknown = replies.filter(({ id, majority }) => !majority && !state.replyTo(id));
     state.rememberReplies(unknown.map((reply) => ({ ...reply, revision: newest })));
-    this.flush();
+    writer.flush();
     await this.acknowledged(newest);
   }
 
   private note(reports: readonly MergeReport[]): void {
-    const { clock, metrics, options } = this.context;
-    const transaction = new Transaction(this.overlay, this.nextRevision, clock.nowMs());
+    const { metrics, options } = this.context;
+    const transaction = this.writer.transaction();
     const news = noteConflicts(transaction, reports, options.conflicts);
-    this.enqueueWrites(transaction);
+    this.writer.write(transaction);
     const observations = metrics.counter(
       'skein_merge_overridden_observations_total',
       'Statuses and derived objects of which a merge kept the later version, for each peer that came over',
@@ -299,7 +236,7 @@ export class Reign {
   /** A peer promised to follow this epoch. */
   admit(peer: string, head: Position): void {
     // Revisions never go backwards on any peer, so not below what the newcomer has seen either.
-    this.nextRevision = Math.max(this.nextRevision, head.revision + 1);
+    this.writer.stayAbove(head.revision);
     this.events.onSyncVoid(peer);
     this.feeds.track(peer, head);
     this.change([...this.current.members, peer]);
@@ -359,66 +296,8 @@ export class Reign {
   /** Ends the reign: whoever waits has to ask the next sequencer. What is in the log stays there. */
   stop(): void {
     this.over = true;
+    this.writer.stop();
     this.waiters.stop();
-  }
-
-  private execute(id: string, request: unknown) {
-    const { executor, clock, log } = this.context;
-    const transaction = new Transaction(this.overlay, this.nextRevision, clock.nowMs());
-    let reply: WriteReply;
-    try {
-      reply = executor(transaction, request);
-    } catch (error) {
-      log.error('a write request failed unexpectedly', { error: errorText(error) });
-      const failure = internalError(error);
-      return { reply: { code: failure.code, body: failure.toStatus(), warnings: [] }, revision: this.newest };
-    }
-    if (reply.code >= 400) return { reply, revision: this.newest };
-    this.enqueueWrites(transaction);
-    if (transaction.writes.length === 0) return { reply, revision: this.newest };
-    const logged = loggedReply(id, reply, transaction.writes, this.newest);
-    this.batch.replies.set(id, logged);
-    return { reply, logged, revision: this.newest };
-  }
-
-  private enqueueWrites({ writes }: Transaction): void {
-    for (const { change, object } of writes) {
-      const revision = this.enqueue(change, change.op === 'put' ? object : undefined);
-      if (change.op === 'put' || change.op === 'delete') {
-        this.overlay.set(change.key, change.op === 'put' ? object : undefined, revision);
-      }
-    }
-  }
-
-  /** The newest revision given to anything. */
-  private get newest(): Revision {
-    return this.batch.entries.at(-1)?.revision ?? this.context.state.head.revision;
-  }
-
-  private enqueue(change: EntryChange, object?: KubeObject): Revision {
-    const revision = this.nextRevision++;
-    this.batch.add({ ...change, revision, stamp: this.context.stamps.next() } as Entry, object);
-    return revision;
-  }
-
-  /** Sends the batch unless enough frames are under way; then it goes out when one of them is acknowledged. */
-  private flush(): void {
-    const { state, options } = this.context;
-    if (this.over || this.batch.isEmpty || this.framesOut.length >= options.framesInFlight) return;
-    const { entries, replies, objects } = this.batch;
-    this.batch = new Batch();
-    const frame: Frame = { epoch: this.epoch, previous: state.head, entries, replies: [...replies.values()] };
-    const saved = state.append(frame, seal(frame, state.level), objects);
-    const end = state.head.revision;
-    this.framesOut.push(end);
-    saved.then(
-      () => {
-        this.persisted = Math.max(this.persisted, end);
-        this.advance();
-      },
-      () => undefined, // The replica stops through ReplicaState.onFailure.
-    );
-    this.feeds.feedAll();
   }
 
   /** Acknowledges what enough voters have on disk. */
@@ -430,11 +309,9 @@ export class Reign {
     this.settleMajorityWaiters();
     this.tendRegistry();
     if (revision <= state.applied.revision) return;
-    state.commitUpTo(revision);
-    this.overlay.settle(revision);
-    this.framesOut = this.framesOut.filter((end) => end > revision);
+    this.writer.commit(revision);
     // A frame that goes out now tells what is acknowledged; whoever gets none is told apart.
-    this.flush();
+    this.writer.flush();
     this.feeds.tell(revision);
     this.waiters.acknowledge(revision);
   }
@@ -442,14 +319,6 @@ export class Reign {
   private acknowledged(revision: Revision): Promise<void> {
     if (!this.over && revision <= this.context.state.applied.revision) return Promise.resolve();
     return this.waiters.acknowledged(revision);
-  }
-
-  private answerOf(logged: LoggedReply): Answer {
-    const bodyOf = logged.bodyOf ?? null;
-    const body = logged.body === undefined ? undefined : (JSON.parse(logged.body) as unknown);
-    const { code, warnings, annotations, majority, revision } = logged;
-    const more = { ...(annotations ? { annotations } : {}), ...(majority ? { majority } : {}) };
-    return { reply: { code, warnings, ...more, body }, bodyOf, revision };
   }
 
   private makeView(members: readonly string[], renewRoles = false): View {
@@ -479,16 +348,5 @@ export class Reign {
   private announce(): void {
     this.events.onView(this.current);
     this.feeds.announce();
-  }
-
-  /** Entries of earlier reigns that are in the log but not acknowledged yet belong to the newest state. */
-  private showTail(): void {
-    const { state } = this.context;
-    for (const { frame } of state.log.since(state.applied.revision)) {
-      for (const entry of frame.entries) {
-        const value = state.previewOf(entry);
-        if (value) this.overlay.set(value.key, value.object, entry.revision);
-      }
-    }
   }
 }

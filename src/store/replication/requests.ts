@@ -6,7 +6,8 @@ import type { Cancel } from '../../base/clock.js';
 import { StoreUnavailable, type Revision, type WriteReply } from '../object-store.js';
 import type { ReplicaContext } from './context.js';
 import type { ReplicaState } from './replica-state.js';
-import type { Answer, Reign } from './reign.js';
+import type { Answer } from './executions.js';
+import type { Reign } from './reign.js';
 
 interface Pending {
   readonly id: string;

@@ -1,7 +1,8 @@
 /** Requests that other peers bring to this one because it is, or was, the sequencer. */
 import type { ReplicaContext } from './context.js';
 import type { Message } from './messages.js';
-import type { Answer, Reign } from './reign.js';
+import type { Answer } from './executions.js';
+import type { Reign } from './reign.js';
 import { bodyOf } from './requests.js';
 
 export class ServiceDesk {
