@@ -64,7 +64,7 @@ export function createKubelet(deps: NodeKubeletDeps, settings: NodeKubeletSettin
     kubeletPort: settings.kubeletPort,
   });
   const kubelet = new Kubelet(
-    { ...deps, images, node: () => registration.node, isCurrent: settings.isCurrent },
+    { ...deps, images, node: registration, isCurrent: settings.isCurrent },
     {
       root: settings.root,
       tmpfs: settings.tmpfs,

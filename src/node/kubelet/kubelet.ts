@@ -27,8 +27,16 @@ import { NOTE, type BackoffRule } from './container-notes.js';
 import type { NodeContext } from './container-starter.js';
 import { execAnswer, runCommand } from './hooks.js';
 import type { Observed } from './pod-model.js';
+import type { Verdict } from './plan.js';
 import { newPodState, PodWorker, type PodState } from './pod-worker.js';
 import { learn } from './status-writer.js';
+
+/** Two ways to see this node: what is at hand, and what the API has now. */
+export interface NodeView {
+  known(): Node | undefined;
+  /** Not older than any pod that this kubelet has been given. Throws what the API answers, except that it is not there. */
+  read(): Promise<Node | undefined>;
+}
 
 export interface KubeletDeps {
   readonly client: Client;
@@ -37,8 +45,8 @@ export interface KubeletDeps {
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Logger;
-  /** This node's object, for the node's own admission; absent while it is not registered. */
-  readonly node?: () => Node | undefined;
+  /** This node's object, for the node's own admission; undefined while it is not registered. */
+  readonly node?: NodeView;
   /** False while this peer's copy of the cluster's state may lag behind what it ran before. True unless told. */
   readonly isCurrent?: () => boolean;
   /** Where pods' files are kept; on this machine's disk unless told. */
@@ -204,7 +212,7 @@ export class Kubelet implements Service {
   private async sync(uid: string): Promise<void> {
     const state = this.states.get(uid);
     if (!state || this.stopped) return;
-    this.admitOnce(state);
+    await this.admitOnce(state);
     await this.refreshVolumes(state);
     const { requeueAfterMs, gone } = await this.worker.sync(state);
     if (gone) {
@@ -217,18 +225,26 @@ export class Kubelet implements Service {
     this.queue.addAfter(uid, Math.min(requeueAfterMs ?? Infinity, resyncMs));
   }
 
-  private admitOnce(state: PodState): void {
+  private async admitOnce(state: PodState): Promise<void> {
+    const known = this.judge(state, this.deps.node?.known());
+    // A refusal is for ever. What the scheduler saw of the node, a label of a moment ago, the node at hand may not have yet.
+    const verdict = known && this.deps.node ? this.judge(state, await this.deps.node.read()) : known;
     if (state.admitted || state.removed) return;
     state.admitted = true;
-    const { pod } = state;
+    state.verdict = verdict;
+    if (verdict) this.event(state.pod, 'Warning', verdict.reason, verdict.message.replace('Pod was rejected: ', ''));
+  }
+
+  private judge(state: PodState, node: Node | undefined): Verdict | undefined {
+    const { pod, admitted, removed } = state;
     // A pod that was already reported on by this node has been admitted.
-    if (pod.status?.startTime !== undefined || pod.metadata.deletionTimestamp !== undefined) return;
+    if (admitted || removed || pod.status?.startTime !== undefined || pod.metadata.deletionTimestamp !== undefined) {
+      return undefined;
+    }
     const others = [...this.states.values()]
       .filter((other) => other !== state && other.admitted && !other.removed && !other.verdict)
       .map((other) => other.pod);
-    state.verdict = admit(pod, others, this.deps.node?.());
-    if (state.verdict)
-      this.event(pod, 'Warning', state.verdict.reason, state.verdict.message.replace('Pod was rejected: ', ''));
+    return admit(pod, others, node);
   }
 
   /** ConfigMaps, Secrets and downward API files follow their sources while the pod runs. */

@@ -81,8 +81,18 @@ export class NodeRegistration implements Service {
   ) {}
 
   /** The node as last read or written; undefined before the first registration. */
-  get node(): Node | undefined {
+  known(): Node | undefined {
     return this.current;
+  }
+
+  /** The node as the API has it now; undefined when it is not there. Throws what else the API answers. */
+  async read(): Promise<Node | undefined> {
+    try {
+      return (this.current = await this.deps.client.get<Node>(NODES, '', this.options.nodeName));
+    } catch (error) {
+      if (isNotFound(error)) return undefined;
+      throw error;
+    }
   }
 
   /** Registers in the background: an API that is away must not keep the agent from starting. */

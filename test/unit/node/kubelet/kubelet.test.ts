@@ -6,9 +6,9 @@ import { join } from 'node:path';
 import { silentLogger } from '../../../../src/base/log.js';
 import { seededRandom } from '../../../../src/base/random.js';
 import { EVENTS, PODS } from '../../../../src/api/resource.js';
-import type { Event, Pod } from '../../../../src/api/types/core-v1.js';
+import type { Event, Node, Pod } from '../../../../src/api/types/core-v1.js';
 import { ImageManager } from '../../../../src/node/images/image-manager.js';
-import { Kubelet } from '../../../../src/node/kubelet/kubelet.js';
+import { Kubelet, type NodeView } from '../../../../src/node/kubelet/kubelet.js';
 import { FakeRuntime } from '../../../../src/node/runtime/fake/fake-runtime.js';
 import type { FakePrograms } from '../../../../src/node/runtime/fake/program.js';
 import { ManualClock } from '../../../../src/testing/manual-clock.js';
@@ -24,7 +24,7 @@ describe('kubelet', () => {
   let kubelet: Kubelet;
   let programs: FakePrograms;
 
-  const make = () =>
+  const make = (node?: NodeView) =>
     new Kubelet(
       {
         client,
@@ -33,6 +33,7 @@ describe('kubelet', () => {
         clock,
         random: seededRandom(2),
         log: silentLogger,
+        ...(node ? { node } : {}),
       },
       {
         root,
@@ -86,6 +87,25 @@ describe('kubelet', () => {
     assert.ok(pod()?.status?.podIP);
     await until(() => reasons().includes('Started'));
     assert.deepEqual(reasons(), ['Pulling', 'Pulled', 'Created', 'Started']);
+  });
+
+  it('asks for the newest labels of its node before it refuses a pod, and only then', async () => {
+    await kubelet.stop();
+    const painted = (color: string): Node => ({ metadata: { name: 'a', labels: { color } } });
+    let reads = 0;
+    const read = () => Promise.resolve((reads++, painted('blue')));
+    kubelet = make({ known: () => painted('none'), read });
+    await kubelet.start();
+    await create({}, 'anywhere');
+    await until(() => pod('anywhere')?.status?.phase === 'Running');
+    assert.equal(reads, 0);
+    await create({ nodeSelector: { color: 'blue' } });
+    await until(() => pod()?.status?.phase === 'Running');
+    await create({ nodeSelector: { color: 'green' } }, 'elsewhere');
+    await until(() => pod('elsewhere')?.status?.phase === 'Failed');
+    assert.equal(pod('elsewhere')?.status?.reason, 'NodeAffinity');
+    assert.equal(reads, 2);
+    await until(() => reasons().includes('NodeAffinity'));
   });
 
   it('ends a deleted pod and lets the API forget it', async () => {
