@@ -6,8 +6,9 @@ import { request } from 'node:https';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { ROOT } from './harness/lab.js';
-import { localAgents, type LocalAgent } from './harness/local-agent.js';
+import { localAgents, startTogether, type LocalAgent } from './harness/local-agent.js';
 import { dump } from './harness/report.js';
+import { eachGoesOn } from './harness/steps.js';
 import { eventually } from './harness/wait.js';
 import type { Json } from './harness/api.js';
 
@@ -30,11 +31,7 @@ describe('a removed peer', function () {
     assert(existsSync(MAIN), 'there is no build: run scripts/setup first');
     folder = await mkdtemp(join(tmpdir(), 'skein-removal-'));
     agents = await localAgents(3, folder);
-    await agent(1).start(MAIN);
-    await agent(1).ready(1);
-    const token = await agent(1).skein(MAIN, 'token', 'create');
-    await Promise.all([2, 3].map((n) => agent(n).start(MAIN, '--join', token)));
-    await Promise.all(agents.map((one) => one.ready(3)));
+    await startTogether(MAIN, agents);
     // Known to all: who has not been brought over yet cannot read that it was removed.
     for (const one of agents) {
       await eventually(`all to be registered at ${one.name}`, WAIT_MS, async () => {
@@ -44,19 +41,12 @@ describe('a removed peer', function () {
     }
   });
 
-  // Each test goes on where the one before ended.
-  let broken = false;
-  afterEach(function () {
-    broken ||= this.currentTest?.state === 'failed';
-  });
-  beforeEach(function () {
-    if (broken) this.skip();
-  });
+  eachGoesOn();
 
   after(async function () {
     const failed = this.test?.parent?.tests.some((test) => test.isFailed());
     for (const one of agents ?? []) {
-      if (failed) dump(`--- ${one.name}\n${(await one.log).split('\n').slice(-30).join('\n')}`);
+      if (failed) dump(`--- ${one.name}\n${await one.lastLines(30)}`);
       await one.kill();
     }
     if (folder) await rm(folder, { recursive: true, force: true });

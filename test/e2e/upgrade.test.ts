@@ -7,8 +7,9 @@ import { join } from 'node:path';
 import type { Json } from './harness/api.js';
 import { ConfigMapWatch } from './harness/config-map-watch.js';
 import { ROOT } from './harness/lab.js';
-import { localAgents, type LocalAgent } from './harness/local-agent.js';
+import { localAgents, startTogether, type LocalAgent } from './harness/local-agent.js';
 import { dump } from './harness/report.js';
+import { eachGoesOn } from './harness/steps.js';
 import { eventually } from './harness/wait.js';
 import { describeFailures, WriteLoad } from './harness/write-load.js';
 import { makeNextBuild } from './upgrade/next-build.js';
@@ -35,27 +36,16 @@ describe('a rolling upgrade', function () {
     folder = await mkdtemp(join(tmpdir(), 'skein-upgrade-'));
     next = await makeNextBuild();
     agents = await localAgents(3, folder);
-    await agent(1).start(THIS_BUILD);
-    await agent(1).ready(1);
-    const token = await agent(1).skein(THIS_BUILD, 'token', 'create');
-    await Promise.all([2, 3].map((n) => agent(n).start(THIS_BUILD, '--join', token)));
-    await Promise.all(agents.map((one) => one.ready(3)));
+    await startTogether(THIS_BUILD, agents);
     watch = new ConfigMapWatch('default');
     await watch.from(await agent(2).open());
   });
 
-  // Each test goes on where the one before ended.
-  let broken = false;
-  afterEach(function () {
-    broken ||= this.currentTest?.state === 'failed';
-  });
-  beforeEach(function () {
-    if (broken) this.skip();
-  });
+  eachGoesOn();
 
   after(async function () {
     const failed = this.test?.parent?.tests.some((test) => test.isFailed());
-    if (failed) for (const one of agents) dump(`--- ${one.name}\n${(await one.log).split('\n').slice(-40).join('\n')}`);
+    if (failed) for (const one of agents) dump(`--- ${one.name}\n${await one.lastLines(40)}`);
     watch?.stop();
     await Promise.all((agents ?? []).map((one) => one.kill()));
     for (const path of [folder, next?.folder]) if (path) await rm(path, { recursive: true, force: true });

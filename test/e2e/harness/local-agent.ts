@@ -1,4 +1,7 @@
-/** An agent process on this machine, of any build: ports of its own, containers that are make-believe, no need of root. */
+/**
+ * Agent processes on this machine, of any build or of the source as it is: ports of their own, containers that are
+ * make-believe, no need of root.
+ */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { open, readFile } from 'node:fs/promises';
@@ -9,14 +12,18 @@ import { Api, type Json } from './api.js';
 import { must, run, type Result } from './command.js';
 import { eventually } from './wait.js';
 
-/** The machine's own where it has one: endpoints must not be loopback addresses. */
-const ADDRESS =
+/** Where they all are: the machine's own address where it has one: endpoints must not be loopback addresses. */
+export const ADDRESS =
   Object.values(networkInterfaces())
     .flatMap((addresses) => addresses ?? [])
     .find(({ family, internal }) => family === 'IPv4' && !internal)?.address ?? '127.0.0.1';
 
+/** Options every agent gets: what differs from a machine of its own, and no waiting for the medium. */
 const FLAGS = ['--runtime', 'fake', '--proxy-mode', 'none', '--read-only-port', '0', '--fsync', 'false'];
 const READY_MS = 120_000;
+
+/** How Node.js runs a build's main module, or the source's. */
+const programOf = (main: string) => (main.endsWith('.ts') ? ['--import', 'tsx', main] : [main]);
 
 export class LocalAgent {
   private child: ChildProcess | undefined;
@@ -25,7 +32,7 @@ export class LocalAgent {
   constructor(
     readonly name: string,
     readonly dataDir: string,
-    private readonly ports: readonly [api: number, p2p: number, kubelet: number],
+    readonly ports: readonly [api: number, p2p: number, kubelet: number],
   ) {}
 
   get running(): boolean {
@@ -40,11 +47,16 @@ export class LocalAgent {
     return readFile(`${this.dataDir}.log`, 'utf8');
   }
 
+  /** Of what it logged. */
+  async lastLines(count: number): Promise<string> {
+    return (await this.log.catch(() => '')).trimEnd().split('\n').slice(-count).join('\n');
+  }
+
   private args(main: string, flags: readonly string[]): string[] {
     const [api, p2p, kubelet] = this.ports.map(String) as [string, string, string];
     const ports = ['--api-port', api, '--p2p-port', p2p, '--kubelet-port', kubelet];
     const place = ['--name', this.name, '--data-dir', this.dataDir, '--address', ADDRESS];
-    return [main, 'agent', ...place, ...ports, ...FLAGS, ...flags];
+    return [...programOf(main), 'agent', ...place, ...ports, ...FLAGS, ...flags];
   }
 
   /** Starts the process of a build; does not wait until it is ready. */
@@ -80,10 +92,15 @@ export class LocalAgent {
 
   /** Serves, and follows a sequencer together with `peers` peers in all. */
   async ready(peers: number): Promise<void> {
-    await eventually(`agent ${this.name}`, READY_MS, async () => {
-      if (!this.running) throw new Error(`the agent ended:\n${(await this.log).split('\n').slice(-10).join('\n')}`);
-      return (await this.status()).view?.voters.length === peers;
-    });
+    try {
+      await eventually(`agent ${this.name} to follow with ${peers}`, READY_MS, async () => {
+        if (!this.running) return 'ended';
+        return (await this.status()).view?.voters.length === peers;
+      });
+      if (!this.running) throw new Error(`agent ${this.name} ended`);
+    } catch (error) {
+      throw new Error(`${(error as Error).message}\n${await this.lastLines(20)}`, { cause: error });
+    }
   }
 
   async status(): Promise<Json> {
@@ -96,7 +113,9 @@ export class LocalAgent {
   }
 
   skein(main: string, ...args: string[]): Promise<string> {
-    return must(process.execPath, [main, ...args, '--data-dir', this.dataDir]).then((text) => text.trim());
+    return must(process.execPath, [...programOf(main), ...args, '--data-dir', this.dataDir]).then((text) =>
+      text.trim(),
+    );
   }
 }
 
@@ -107,6 +126,18 @@ function raisePriority(pid: number | undefined): void {
   } catch {
     // Not as root: then at ordinary priority.
   }
+}
+
+/** Starts them with one build: the first founds a cluster, the others join it. Resolves when each follows a sequencer with all the others. */
+export async function startTogether(main: string, agents: readonly LocalAgent[]): Promise<void> {
+  const [first, ...others] = agents;
+  if (!first) throw new Error('a cluster needs a peer');
+  await first.start(main);
+  await first.ready(1);
+  if (others.length === 0) return;
+  const token = await first.skein(main, 'token', 'create');
+  await Promise.all(others.map((one) => one.start(main, '--join', token)));
+  await Promise.all(agents.map((one) => one.ready(agents.length)));
 }
 
 /** Agents with names and ports of their own below a folder. */
