@@ -1,6 +1,6 @@
 /** The API of this peer: the Kubernetes API server, skein's own paths beside it, and the client of local components. */
 import { Agent as HttpsAgent, request as httpsRequest } from 'node:https';
-import type { IncomingMessage } from 'node:http';
+import type { Readable } from 'node:stream';
 import { rfc3339 } from '../base/clock.js';
 import type { VersionRange } from '../base/version-range.js';
 import { uuid, type Random } from '../base/random.js';
@@ -55,7 +55,7 @@ export interface Api {
   /** A client whose writes are refused once the role has another holder. */
   clientFor(role: string, epoch: number): InProcessClient;
   /** The HTTPS server. */
-  createServer(importImage: (archive: IncomingMessage) => Promise<readonly string[]>): ApiServer;
+  createServer(importImage: (archive: Readable) => Promise<readonly string[]>): ApiServer;
 }
 
 export function createApi(
@@ -142,7 +142,7 @@ function createExtension(
   mesh: Mesh,
   replica: Replica,
   client: InProcessClient,
-  importImage: (archive: IncomingMessage) => Promise<readonly string[]>,
+  importImage: (archive: Readable) => Promise<readonly string[]>,
   history: HistoryDeps,
 ): PathExtension {
   const { clock, random } = base;

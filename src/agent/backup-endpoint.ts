@@ -3,9 +3,9 @@
  * `POST /skein/v1/backup/keys`: with the cluster's keys. Any peer answers, once all that was acknowledged before is applied there.
  * Two paths, so that RBAC can grant the one without the other; a POST, because who may read every path is not meant by it.
  */
-import type { ServerResponse } from 'node:http';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
+import { bodyOf, type ApiResponse } from '../control/apiserver/http/exchange.js';
 import { writeBackup, type BackupHeader, type ClusterKeys } from '../store/backup/backup-file.js';
 import { belongsInBackup } from '../store/backup/restored-store.js';
 import type { StoreSnapshot } from '../store/replication/replica.js';
@@ -20,7 +20,7 @@ export interface BackupDeps {
   nowMs(): number;
 }
 
-export async function sendBackup(deps: BackupDeps, response: ServerResponse, withKeys: boolean): Promise<void> {
+export async function sendBackup(deps: BackupDeps, response: ApiResponse, withKeys: boolean): Promise<void> {
   await deps.fresh();
   const { revision, epoch, records } = deps.snapshot();
   // Records are immutable: what is written meanwhile makes new ones.
@@ -35,5 +35,5 @@ export async function sendBackup(deps: BackupDeps, response: ServerResponse, wit
   };
   response.writeHead(200, { 'Content-Type': 'application/octet-stream' });
   // One chunk ahead: the reader sets the pace.
-  await pipeline(Readable.from(writeBackup(header, chosen), { highWaterMark: 1 }), response);
+  await pipeline(Readable.from(writeBackup(header, chosen), { highWaterMark: 1 }), bodyOf(response));
 }

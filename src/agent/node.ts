@@ -2,6 +2,7 @@
 import { request as httpsRequest } from 'node:https';
 import type { IncomingMessage } from 'node:http';
 import { join } from 'node:path';
+import type { Readable } from 'node:stream';
 import { launchedCommand } from '../base/launcher.js';
 import { ServiceGroup, type Service } from '../base/lifecycle.js';
 import { NODES } from '../api/resource.js';
@@ -42,7 +43,7 @@ export interface NodeSettings {
 }
 
 export interface LocalNode extends Service {
-  importImage(archive: IncomingMessage): Promise<readonly string[]>;
+  importImage(archive: Readable): Promise<readonly string[]>;
 }
 
 const IMAGE_REQUEST_TIMEOUT_MS = 10_000;

@@ -1,7 +1,8 @@
 /** skein's own paths on the API's port: joining (open, guarded by the token), status, tokens, images, histories of objects. */
-import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { badRequest, methodNotAllowed, notFoundPath, tooLarge } from '../api/errors.js';
+import type { ApiRequest, ApiResponse } from '../control/apiserver/http/exchange.js';
 import type { PathExtension } from '../control/apiserver/http/server.js';
 import type { JoinAnswer } from '../security/ca/join-server.js';
 import { sendBackup, type BackupDeps } from './backup-endpoint.js';
@@ -26,7 +27,7 @@ export interface SkeinEndpointsDeps {
   /** Strikes a peer off the register; throws what the API answers. */
   removePeer(name: string, force: boolean): Promise<unknown>;
   /** Loads an image archive and returns the tags it brought. */
-  importImage(archive: IncomingMessage): Promise<readonly string[]>;
+  importImage(archive: Readable): Promise<readonly string[]>;
   readonly history: HistoryDeps;
   readonly conflicts: ConflictsDeps;
   readonly backup: BackupDeps;
@@ -75,8 +76,8 @@ export function createSkeinEndpoints(deps: SkeinEndpointsDeps): PathExtension {
 
 async function serve(
   deps: SkeinEndpointsDeps,
-  request: IncomingMessage,
-  response: ServerResponse,
+  request: ApiRequest,
+  response: ApiResponse,
   { resource, name, force }: { readonly resource: string; readonly name: string; readonly force: boolean },
 ): Promise<void> {
   const answer = (body: unknown, status = 200) =>
@@ -133,7 +134,7 @@ function ttlOf(body: Uint8Array): number {
   return ttl;
 }
 
-async function readBody(request: IncomingMessage, limitBytes: number): Promise<Buffer> {
+async function readBody(request: ApiRequest, limitBytes: number): Promise<Buffer> {
   const parts: Buffer[] = [];
   let total = 0;
   await pipeline(request, async (source: AsyncIterable<Buffer>) => {

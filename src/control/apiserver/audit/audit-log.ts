@@ -2,11 +2,11 @@
  * The audit log of one peer: who asked for what, when, and how it was answered, as the policy asks for it. Each request is
  * recorded by the peer that served it; a write that this peer forwards is not recorded again by the sequencer.
  */
-import type { IncomingMessage } from 'node:http';
 import type { Clock } from '../../../base/clock.js';
 import { parseBody } from '../../../api/body.js';
 import type { UserInfo } from '../../../security/authn/user.js';
 import type { AuthorizationAttributes } from '../../../security/authz/authorizer.js';
+import type { ApiRequest } from '../http/exchange.js';
 import { observeExchange } from '../http/exchange-observer.js';
 import { auditAnnotationsOf } from './annotations.js';
 import { auditTime, auditUser, objectReference, type AuditEvent } from './event.js';
@@ -18,7 +18,7 @@ export interface AuditSink {
 }
 
 export interface AuditedRequest {
-  readonly request: IncomingMessage;
+  readonly request: ApiRequest;
   /** Closes when the answer has been sent, or nobody is there to take it. */
   readonly response: { readonly statusCode: number; once(event: 'close', listener: () => void): unknown };
   readonly auditId: string;
@@ -51,7 +51,7 @@ export class AuditLog {
   }
 
   /** Records a request whose credentials were refused. */
-  unauthenticated(request: IncomingMessage, auditId: string, verb: string): void {
+  unauthenticated(request: ApiRequest, auditId: string, verb: string): void {
     const now = auditTime(this.clock.nowMs());
     this.sink.write({
       kind: 'Event',
@@ -76,7 +76,7 @@ export class AuditLog {
   }
 }
 
-function sourcesOf(request: IncomingMessage): string[] {
+function sourcesOf(request: ApiRequest): string[] {
   const address = request.socket.remoteAddress;
   return address === undefined ? [] : [address.replace(/^::ffff:/, '')];
 }
@@ -86,13 +86,17 @@ class AuditTrail {
   private responseObject: unknown;
   private failure: Record<string, unknown> | undefined;
   private done = false;
+  /** Asked for at once: a connection that is gone does not know them. */
+  private readonly sources: readonly string[];
 
   constructor(
     private readonly audited: AuditedRequest,
     private readonly decision: AuditDecision,
     private readonly clock: Clock,
     private readonly sink: AuditSink,
-  ) {}
+  ) {
+    this.sources = sourcesOf(audited.request);
+  }
 
   body(bytes: Buffer, contentType: string): void {
     if (WITH_REQUEST.has(this.decision.level)) this.requestObject = this.recorded(bytes, contentType);
@@ -130,7 +134,7 @@ class AuditTrail {
       verb: attributes.verb,
       user: auditUser(impersonator ?? attributes.user),
       ...(impersonator ? { impersonatedUser: auditUser(attributes.user) } : {}),
-      sourceIPs: sourcesOf(request),
+      sourceIPs: this.sources,
       ...(userAgent === undefined ? {} : { userAgent }),
       ...(reference ? { objectRef: reference } : {}),
       ...(stage === 'RequestReceived'

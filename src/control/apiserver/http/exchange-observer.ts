@@ -1,5 +1,5 @@
 /** Lets the audit log see what a request carried and what was answered, without standing in the way of either. */
-import type { IncomingMessage } from 'node:http';
+import type { ApiRequest } from './exchange.js';
 
 export interface ExchangeObserver {
   /** The whole body, before anything is done with it. */
@@ -10,10 +10,10 @@ export interface ExchangeObserver {
   started?(): void;
 }
 
-const observers = new WeakMap<IncomingMessage, ExchangeObserver>();
+const observers = new WeakMap<ApiRequest, ExchangeObserver>();
 
-export function observeExchange(request: IncomingMessage, observer: ExchangeObserver): void {
+export function observeExchange(request: ApiRequest, observer: ExchangeObserver): void {
   observers.set(request, observer);
 }
 
-export const observerOf = (request: IncomingMessage): ExchangeObserver | undefined => observers.get(request);
+export const observerOf = (request: ApiRequest): ExchangeObserver | undefined => observers.get(request);

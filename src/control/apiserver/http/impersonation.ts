@@ -2,7 +2,6 @@
  * Acting as somebody else: the `Impersonate-User`, `-Group`, `-Uid` and `-Extra-*` headers (`kubectl --as`). Whoever sends them
  * must be allowed to impersonate each of the named users, groups, uids and extras; the request then counts as theirs.
  */
-import type { IncomingMessage } from 'node:http';
 import { ApiError } from '../../../api/errors.js';
 import {
   ANONYMOUS_USER,
@@ -12,6 +11,7 @@ import {
 } from '../../../security/authn/user.js';
 import type { Authorizer } from '../../../security/authz/authorizer.js';
 import { requireAllowed } from './access.js';
+import type { ApiRequest } from './exchange.js';
 
 const PREFIX = 'impersonate-';
 const EXTRA_PREFIX = 'impersonate-extra-';
@@ -35,18 +35,33 @@ function extraKey(header: string): string {
   }
 }
 
-function isImpersonating({ headers }: IncomingMessage): boolean {
+function isImpersonating({ headers }: ApiRequest): boolean {
   for (const name in headers) if (name.startsWith(PREFIX)) return true;
   return false;
 }
 
-function wantedBy({ headersDistinct, url = '' }: IncomingMessage): Wanted | undefined {
-  const all = (name: string) => (headersDistinct[name] ?? []).filter((value) => value !== '');
+/** The values of each header, one by one: groups and extras are sent in several headers of one name. */
+function headerValues({ rawHeaders }: ApiRequest): ReadonlyMap<string, readonly string[]> {
+  const values = new Map<string, string[]>();
+  for (let i = 0; i < rawHeaders.length; i += 2) {
+    const name = rawHeaders[i]?.toLowerCase() ?? '';
+    if (!name.startsWith(PREFIX)) continue;
+    const known = values.get(name);
+    if (known) known.push(rawHeaders[i + 1] ?? '');
+    else values.set(name, [rawHeaders[i + 1] ?? '']);
+  }
+  return values;
+}
+
+function wantedBy(request: ApiRequest): Wanted | undefined {
+  const { url = '' } = request;
+  const headers = headerValues(request);
+  const all = (name: string) => (headers.get(name) ?? []).filter((value) => value !== '');
   const name = all('impersonate-user')[0] ?? '';
   const groups = all('impersonate-group');
   const uid = all('impersonate-uid')[0] ?? '';
   const extra: Record<string, string[]> = {};
-  for (const header of Object.keys(headersDistinct)) {
+  for (const header of headers.keys()) {
     if (header.startsWith(EXTRA_PREFIX)) extra[extraKey(header)] = all(header);
   }
   const rest = [...groups, ...(uid === '' ? [] : [uid]), ...Object.keys(extra)];
@@ -86,7 +101,7 @@ function groupsOf({ name, groups }: Wanted): readonly string[] {
  * Who the request counts as: `user` itself unless it impersonates. The headers are taken out, so that nothing behind acts on
  * them again. Throws a 403 for what the user may not, and a 500 for headers that name nobody, as upstream.
  */
-export function actingUser(request: IncomingMessage, user: UserInfo, authorizer: Authorizer): UserInfo {
+export function actingUser(request: ApiRequest, user: UserInfo, authorizer: Authorizer): UserInfo {
   if (!isImpersonating(request)) return user;
   const wanted = wantedBy(request);
   for (const name of Object.keys(request.headers)) if (name.startsWith(PREFIX)) delete request.headers[name];

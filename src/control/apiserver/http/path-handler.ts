@@ -1,5 +1,4 @@
 /** Requests that are not about resources: discovery, OpenAPI, version, health, metrics. */
-import type { IncomingMessage, ServerResponse } from 'node:http';
 import { methodNotAllowed, PageNotFound } from '../../../api/errors.js';
 import type { KindRegistry } from '../../../api/schema/registry.js';
 import {
@@ -8,8 +7,10 @@ import {
   OPENID_CONFIGURATION_PATH,
 } from '../../../security/serviceaccounts/service-accounts.js';
 import * as discovery from '../discovery/discovery.js';
+import { BuiltInSchemas } from '../openapi/built-in-schemas.js';
 import { OPENAPI_V2_PROTOBUF, OpenApiV2 } from '../openapi/v2.js';
 import { OpenApiV3 } from '../openapi/v3.js';
+import type { ApiRequest, ApiResponse } from './exchange.js';
 import { sendBytes, sendJson, sendText } from './response.js';
 
 export interface HealthCheck {
@@ -62,11 +63,12 @@ export class PathHandler {
   private readonly openApiV3: OpenApiV3;
 
   constructor(private readonly deps: PathHandlerDeps) {
-    this.openApiV2 = new OpenApiV2(deps.registry);
-    this.openApiV3 = new OpenApiV3(deps.registry);
+    const builtIn = new BuiltInSchemas(deps.registry);
+    this.openApiV2 = new OpenApiV2(deps.registry, builtIn);
+    this.openApiV3 = new OpenApiV3(deps.registry, builtIn);
   }
 
-  async handle(request: IncomingMessage, response: ServerResponse, url: URL): Promise<void> {
+  async handle(request: ApiRequest, response: ApiResponse, url: URL): Promise<void> {
     const path = url.pathname.length > 1 ? url.pathname.replace(/\/$/, '') : url.pathname;
     const [, first = '', ...rest] = path.split('/');
     const reads = request.method === 'GET' || request.method === 'HEAD';
@@ -124,8 +126,8 @@ export class PathHandler {
   }
 
   private async discovery(
-    request: IncomingMessage,
-    response: ServerResponse,
+    request: ApiRequest,
+    response: ApiResponse,
     root: 'api' | 'apis',
     parts: readonly string[],
   ): Promise<void> {
@@ -153,7 +155,7 @@ export class PathHandler {
     await this.deps.fresh?.().catch(() => undefined);
   }
 
-  private async openApi(request: IncomingMessage, response: ServerResponse, parts: readonly string[]): Promise<void> {
+  private async openApi(request: ApiRequest, response: ApiResponse, parts: readonly string[]): Promise<void> {
     const [version, ...rest] = parts;
     await this.upToDate();
     if (version === 'v2' && rest.length === 0) {
@@ -170,7 +172,7 @@ export class PathHandler {
     return sendBytes(request, response, 200, bytes, { headers: { Etag: `"${hash}"` } });
   }
 
-  private openIdDocument(request: IncomingMessage, response: ServerResponse, path: string): Promise<void> {
+  private openIdDocument(request: ApiRequest, response: ApiResponse, path: string): Promise<void> {
     const { openId } = this.deps;
     // As long as upstream lets them be kept: a new key verifies before it signs.
     const headers = { 'Cache-Control': 'public, max-age=3600' };
@@ -184,8 +186,8 @@ export class PathHandler {
   }
 
   private async health(
-    request: IncomingMessage,
-    response: ServerResponse,
+    request: ApiRequest,
+    response: ApiResponse,
     endpoint: 'healthz' | 'livez' | 'readyz',
     only: string | undefined,
     query: URLSearchParams,

@@ -1,7 +1,7 @@
 /** Bodies of requests, with limits of size and time. */
-import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Clock } from '../../../base/clock.js';
 import { badRequest, timeout, tooLarge } from '../../../api/errors.js';
+import { endWithAnswer, type ApiRequest, type ApiResponse } from './exchange.js';
 import { observerOf } from './exchange-observer.js';
 
 export interface BodyLimits {
@@ -12,7 +12,7 @@ export interface BodyLimits {
 }
 
 /** The whole body. Rejects with a 413 as soon as it is too large, and when the client goes away before its end. */
-export function readBody(request: IncomingMessage, limit: number): Promise<Buffer> {
+export function readBody(request: ApiRequest, limit: number): Promise<Buffer> {
   if (Number(request.headers['content-length'] ?? 0) > limit) return Promise.reject(tooLarge(limit));
   // By events: iterating costs a multiple, and this runs for every write.
   return new Promise((resolve, reject) => {
@@ -42,14 +42,14 @@ export function readBody(request: IncomingMessage, limit: number): Promise<Buffe
  * for ever. The connection ends with the answer, as the rest of the body is not waited for.
  */
 export async function readBodyInTime(
-  { request, response }: { readonly request: IncomingMessage; readonly response: ServerResponse },
+  { request, response }: { readonly request: ApiRequest; readonly response: ApiResponse },
   { bodyBytes, bodyMs }: BodyLimits,
   clock: Clock,
 ): Promise<Buffer> {
   if (request.complete) return readBody(request, bodyBytes);
   return new Promise((resolve, reject) => {
     const cancel = clock.timer(bodyMs, () => {
-      response.shouldKeepAlive = false;
+      endWithAnswer(response);
       reject(timeout('Timeout: request did not complete within the allotted timeout'));
     });
     readBody(request, bodyBytes).then(resolve, reject).finally(cancel);

@@ -1,5 +1,4 @@
 /** Requests about resources: reads from the replica, writes to the sequencer, watches as streams. */
-import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Clock } from '../../../base/clock.js';
 import {
   type ApiError,
@@ -29,6 +28,7 @@ import type { DeleteParameters, PatchKind, WriteRequest, WriteVerb } from '../wr
 import { FlushSchedule } from './flush-schedule.js';
 import { readBodyInTime, type BodyLimits } from './request-body.js';
 import { negotiate, type Representation } from './negotiation.js';
+import type { ApiRequest, ApiResponse } from './exchange.js';
 import { isTrue, scopeFits, type ApiVerb, type ResourcePath } from './request-info.js';
 import { sendBytes, sendJson, warningHeader } from './response.js';
 import { makerOf } from './write-options.js';
@@ -36,8 +36,8 @@ import { WatchChannels } from './watch-channel.js';
 import { streamWatch, type WatchStreamLimits } from './watch-stream.js';
 
 export interface ResourceRequest {
-  readonly request: IncomingMessage;
-  readonly response: ServerResponse;
+  readonly request: ApiRequest;
+  readonly response: ApiResponse;
   readonly query: URLSearchParams;
   readonly user: UserInfo;
   readonly path: ResourcePath;
@@ -178,8 +178,8 @@ export class ResourceHandler {
 
   /** One object in the representation asked for. */
   private async sendObject(
-    request: IncomingMessage,
-    response: ServerResponse,
+    request: ApiRequest,
+    response: ApiResponse,
     code: number,
     info: ResourceInfo,
     object: KubeObject,

@@ -1,9 +1,9 @@
 /** Writing answers. */
-import type { IncomingMessage, ServerResponse } from 'node:http';
 import { promisify } from 'node:util';
 import { constants, gzip } from 'node:zlib';
 import { stringify } from 'yaml';
 import { ApiError, internalError, PageNotFound, type Status } from '../../../api/errors.js';
+import { isGone, sendWhole, type ApiRequest, type ApiResponse } from './exchange.js';
 import { observerOf } from './exchange-observer.js';
 
 const compress = promisify(gzip);
@@ -24,13 +24,13 @@ export interface SendOptions {
 }
 
 export async function sendBytes(
-  request: IncomingMessage,
-  response: ServerResponse,
+  request: ApiRequest,
+  response: ApiResponse,
   code: number,
   bytes: Buffer,
   options: SendOptions = {},
 ): Promise<void> {
-  if (response.headersSent || response.destroyed) return;
+  if (response.headersSent || isGone(response)) return;
   const contentType = options.contentType ?? 'application/json';
   observerOf(request)?.answer?.(code, bytes, contentType);
   const headers: Record<string, string | number | string[]> = {
@@ -44,17 +44,18 @@ export async function sendBytes(
     body = await compress(bytes, { level: constants.Z_BEST_SPEED });
     headers['Content-Encoding'] = 'gzip';
     headers['Vary'] = 'Accept-Encoding';
-    if (response.headersSent || response.destroyed) return;
+    if (response.headersSent || isGone(response)) return;
   }
   headers['Content-Length'] = body.length;
-  response.writeHead(code, headers);
-  if (request.method === 'HEAD') response.end();
-  else response.end(body);
+  if (request.method === 'HEAD') {
+    response.writeHead(code, headers);
+    response.end();
+  } else sendWhole(response, code, headers, body);
 }
 
 export function sendJson(
-  request: IncomingMessage,
-  response: ServerResponse,
+  request: ApiRequest,
+  response: ApiResponse,
   code: number,
   value: unknown,
   options: SendOptions & { readonly yaml?: boolean } = {},
@@ -67,8 +68,8 @@ export function sendJson(
 }
 
 export function sendText(
-  request: IncomingMessage,
-  response: ServerResponse,
+  request: ApiRequest,
+  response: ApiResponse,
   code: number,
   text: string,
   contentType = 'text/plain; charset=utf-8',
@@ -81,8 +82,8 @@ export function sendText(
 
 /** Any failure as the `Status` that a Kubernetes server sends; a path where nothing is, as text. */
 export function sendError(
-  request: IncomingMessage,
-  response: ServerResponse,
+  request: ApiRequest,
+  response: ApiResponse,
   error: unknown,
   warnings: readonly string[] = [],
 ): Promise<void> {

@@ -2,16 +2,13 @@
  * The HTTPS front of a peer: authentication, authorization, routing. Every answer is Kubernetes' own: objects, tables,
  * `Status` failures. Nothing is kept per client but open watches and upgraded connections, which end with the server.
  */
-import { createServer as createHttp, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import { createServer as createHttps, Server as SecureServer } from 'node:https';
-import type { AddressInfo, Socket } from 'node:net';
+import type { AddressInfo } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { TLSSocket } from 'node:tls';
 import type { Clock } from '../../../base/clock.js';
 import type { Service } from '../../../base/lifecycle.js';
 import { errorText, type Logger } from '../../../base/log.js';
 import { uuid, type Random } from '../../../base/random.js';
-import type { TlsMaterial, TlsRenewals } from '../../../base/tls.js';
 import { ApiError, methodNotAllowed } from '../../../api/errors.js';
 import type { KubeObject } from '../../../api/object.js';
 import type { KindRegistry } from '../../../api/schema/registry.js';
@@ -21,7 +18,7 @@ import {
   type Credentials,
   subjectOf,
 } from '../../../security/authn/authenticator.js';
-import type { UserInfo } from '../../../security/authn/user.js';
+import { ANONYMOUS_USER, type UserInfo } from '../../../security/authn/user.js';
 import type { AuthorizationAttributes, Authorizer } from '../../../security/authz/authorizer.js';
 import type { ServiceAccounts } from '../../../security/serviceaccounts/service-accounts.js';
 import type { ObjectStore } from '../../../store/object-store.js';
@@ -38,7 +35,9 @@ import type { ResourceMetrics } from '../resourcemetrics/resource-metrics.js';
 import { unknownPath } from '../unknown-path.js';
 import { attributesOf, decisionAnnotations, refusal, type Target } from './access.js';
 import { actingUser } from './impersonation.js';
+import { connectionOf, dropBody, refuseMore, type ApiRequest, type ApiResponse } from './exchange.js';
 import { observerOf } from './exchange-observer.js';
+import { Listener, type ListenerOptions } from './listener.js';
 import { PathHandler, type HealthCheck } from './path-handler.js';
 import { parseResourcePath, verbOf, type ApiVerb, type ResourcePath } from './request-info.js';
 import { ResourceHandler } from './resource-handler.js';
@@ -79,24 +78,17 @@ export interface ApiServerDeps {
 /** Serves paths of its own on the API's port. */
 export interface PathExtension {
   /** Answers before anybody is authenticated: false when the path is not one of those. */
-  handleOpen(request: IncomingMessage, response: ServerResponse, url: URL): Promise<boolean>;
+  handleOpen(request: ApiRequest, response: ApiResponse, url: URL): Promise<boolean>;
   /** The object that a request is about: who may do that with it may make the request. */
   standsFor?(method: string, url: URL): { readonly path: ResourcePath; readonly verb: ApiVerb } | undefined;
   /**
    * Answers for a user who may use the path (`authorize` on non-resource paths, or on what the request stands for): false when
    * the path is unknown.
    */
-  handle(request: IncomingMessage, response: ServerResponse, url: URL): Promise<boolean>;
+  handle(request: ApiRequest, response: ApiResponse, url: URL): Promise<boolean>;
 }
 
-export interface ApiServerOptions {
-  /** 0 takes any free port. */
-  readonly port: number;
-  readonly host: string;
-  /** PEM; absent: plain HTTP (tests only). */
-  readonly tls?: TlsMaterial;
-  /** Tells of certificates that take the place of `tls`. */
-  readonly renewals?: TlsRenewals;
+export interface ApiServerOptions extends ListenerOptions {
   /** Bytes of a request body; 3 MiB unless told. */
   readonly bodyBytes?: number;
   /** Within how many milliseconds the body of a write must have arrived; 60,000 unless told. */
@@ -119,12 +111,12 @@ const upgraded = (socket: Duplex): Answered => ({
 });
 
 /** The id that the client, or a proxy before this server, has given to the request. */
-function auditIdOf({ headers }: IncomingMessage): string | undefined {
+function auditIdOf({ headers }: ApiRequest): string | undefined {
   const id = headers['audit-id'];
   return typeof id === 'string' && /^[\w.-]{1,64}$/.test(id) ? id : undefined;
 }
 
-const urlOf = (request: IncomingMessage) => new URL(request.url ?? '/', 'https://localhost');
+const urlOf = (request: ApiRequest) => new URL(request.url ?? '/', 'https://localhost');
 
 interface Routed {
   /** Who sent the request; `user` is who it counts as. */
@@ -141,13 +133,11 @@ export class ApiServer implements Service {
   readonly name = 'apiserver';
   readonly reads: ObjectReads;
   private readonly stopping = new AbortController();
-  private readonly sockets = new Set<Socket>();
   /** Who the client certificate of a connection names: it cannot change, and reading it costs more than a small request. */
   private readonly subjects = new WeakMap<object, { readonly subject: Credentials['certificate'] }>();
   private readonly resources: ResourceHandler;
   private readonly paths: PathHandler;
-  private server: Server | undefined;
-  private stopRenewals: () => void = () => undefined;
+  private readonly listener: Listener;
 
   constructor(
     private readonly deps: ApiServerDeps,
@@ -165,57 +155,28 @@ export class ApiServer implements Service {
       fresh: () => this.reads.fresh(undefined),
       ...(deps.serviceAccounts ? { openId: deps.serviceAccounts.documents } : {}),
     });
+    this.listener = new Listener(deps.clock, options, {
+      request: (request, response) => void this.serve(request, response),
+      upgrade: (request, socket, head) => void this.upgrade(request, socket, head),
+    });
   }
 
   /** Where the server listens. Throws before it has started. */
   get address(): AddressInfo {
-    const address = this.server?.address();
-    if (typeof address !== 'object' || address === null) throw new Error('the API server is not listening');
-    return address;
+    return this.listener.address;
   }
 
-  async start(): Promise<void> {
-    const { tls, renewals, port, host } = this.options;
-    const server = tls ? createHttps({ ...tls, requestCert: true, rejectUnauthorized: false }) : createHttp();
-    // Watches and uploads outlive any fixed request timeout; slow headers do not.
-    server.requestTimeout = 0;
-    server.keepAliveTimeout = 120_000;
-    server.on('request', (request: IncomingMessage, response: ServerResponse) => void this.serve(request, response));
-    server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
-      void this.upgrade(request, socket, head);
-    });
-    server.on('connection', (socket: Socket) => {
-      this.sockets.add(socket);
-      socket.on('error', () => socket.destroy());
-      socket.once('close', () => this.sockets.delete(socket));
-    });
-    server.on('tlsClientError', (_error: Error, socket: TLSSocket) => socket.destroy());
-    await new Promise<void>((resolve, reject) => {
-      server.once('error', reject);
-      server.listen(port, host, resolve);
-    });
-    this.server = server;
-    if (server instanceof SecureServer)
-      this.stopRenewals = renewals?.onRenewal((next) => server.setSecureContext(next)) ?? this.stopRenewals;
+  start(): Promise<void> {
+    return this.listener.start();
   }
 
   async stop(): Promise<void> {
+    // Ends watches, which would keep their connections open.
     this.stopping.abort(new Error('the API server stops'));
-    const { server } = this;
-    if (!server) return;
-    this.server = undefined;
-    this.stopRenewals();
-    const closed = new Promise<void>((resolve) => server.close(() => resolve()));
-    // Watches have been ended above; what is still open after a moment is cut.
-    const cancel = this.deps.clock.timer(500, () => {
-      for (const socket of this.sockets) socket.destroy();
-    });
-    server.closeIdleConnections();
-    await closed;
-    cancel();
+    await this.listener.stop();
   }
 
-  private async serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
+  private async serve(request: ApiRequest, response: ApiResponse): Promise<void> {
     response.on('error', () => undefined);
     try {
       await this.answer(request, response);
@@ -227,22 +188,22 @@ export class ApiServer implements Service {
       else if (error instanceof TooManyRequests) await this.turnAway(request, response, error);
       else await sendError(request, response, error);
       // A body that nobody reads would keep the connection busy.
-      if (!request.complete) request.resume();
+      dropBody(request);
     }
   }
 
-  private logFailure({ method, url }: IncomingMessage, error: unknown): void {
+  private logFailure({ method, url }: ApiRequest, error: unknown): void {
     this.deps.log.error('request failed', { method, path: url, error: errorText(error) });
   }
 
-  private async turnAway(request: IncomingMessage, response: ServerResponse, error: TooManyRequests): Promise<void> {
+  private async turnAway(request: ApiRequest, response: ApiResponse, error: TooManyRequests): Promise<void> {
     response.setHeader('Retry-After', RETRY_AFTER_SECONDS);
     response.setHeader('X-Kubernetes-PF-FlowSchema-UID', error.flowSchemaUid);
     response.setHeader('X-Kubernetes-PF-PriorityLevel-UID', error.priorityLevelUid);
     await sendText(request, response, 429, `${error.message}\n`);
   }
 
-  private async answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
+  private async answer(request: ApiRequest, response: ApiResponse): Promise<void> {
     const { extension } = this.deps;
     const url = urlOf(request);
     if (extension && (await extension.handleOpen(request, response, url))) return;
@@ -256,7 +217,7 @@ export class ApiServer implements Service {
   }
 
   /** Waits for the server to have time for this request. What lasts (watches, logs, proxied connections) holds no seat. */
-  private async seat(response: ServerResponse, { target, attributes }: Routed): Promise<() => void> {
+  private async seat(response: ApiResponse, { target, attributes }: Routed): Promise<() => void> {
     const { fairness } = this.deps;
     if (!fairness) return () => undefined;
     const gone = () => {
@@ -280,8 +241,8 @@ export class ApiServer implements Service {
   }
 
   private async dispatch(
-    request: IncomingMessage,
-    response: ServerResponse,
+    request: ApiRequest,
+    response: ApiResponse,
     url: URL,
     { user, target, attributes }: Routed,
   ): Promise<void> {
@@ -347,7 +308,7 @@ export class ApiServer implements Service {
     return registry.find(group, version, resource);
   }
 
-  private async upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
+  private async upgrade(request: ApiRequest, socket: Duplex, head: Buffer): Promise<void> {
     socket.on('error', () => socket.destroy());
     const answered = upgraded(socket);
     try {
@@ -370,7 +331,7 @@ export class ApiServer implements Service {
   }
 
   /** Who asks for what, and whether they may. Throws 401, 403 and 404. */
-  private async route(request: IncomingMessage, response: Answered, url: URL): Promise<Routed> {
+  private async route(request: ApiRequest, response: Answered, url: URL): Promise<Routed> {
     const receivedMs = this.deps.clock.nowMs();
     const auditId = auditIdOf(request) ?? uuid(this.deps.random);
     response.setHeader?.('Audit-Id', auditId);
@@ -384,8 +345,10 @@ export class ApiServer implements Service {
       requester = await this.authenticate(request);
     } catch (error) {
       audit?.unauthenticated(request, auditId, verb ?? method.toLowerCase());
+      refuseMore(request);
       throw error;
     }
+    if (requester.name === ANONYMOUS_USER) refuseMore(request);
     if (path && !verb) throw methodNotAllowed();
     const user = actingUser(request, requester, authorizer);
     const meant = path ? target : extension?.standsFor?.(method, url);
@@ -404,10 +367,10 @@ export class ApiServer implements Service {
     return { requester, user, target, attributes };
   }
 
-  private async authenticate(request: IncomingMessage): Promise<UserInfo> {
+  private async authenticate(request: ApiRequest): Promise<UserInfo> {
     if (this.options.insecureUser && !this.options.tls && !request.headers.authorization)
       return this.options.insecureUser;
-    const certificate = this.certificateOf(request.socket);
+    const certificate = this.certificateOf(request);
     const bearerToken = bearerTokenOf(request.headers.authorization);
     return this.deps.authenticator.authenticate({
       ...(certificate ? { certificate } : {}),
@@ -415,12 +378,13 @@ export class ApiServer implements Service {
     });
   }
 
-  private certificateOf(socket: Socket): Credentials['certificate'] {
-    const known = this.subjects.get(socket);
+  private certificateOf(request: ApiRequest): Credentials['certificate'] {
+    const connection = connectionOf(request);
+    const known = this.subjects.get(connection);
     if (known) return known.subject;
-    const secure = socket as Partial<TLSSocket>;
+    const secure = request.socket as Partial<TLSSocket>;
     const subject = secure.authorized === true ? subjectOf(secure.getPeerCertificate?.()) : undefined;
-    this.subjects.set(socket, { subject });
+    this.subjects.set(connection, { subject });
     return subject;
   }
 }

@@ -1,5 +1,4 @@
 /** A watch as an HTTP stream of JSON lines. A reader that falls behind its buffer is cut off and lists again. */
-import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Cancel, Clock } from '../../../base/clock.js';
 import type { RemoteConversion } from '../../../api/conversion/conversion.js';
 import { ApiError, badRequest } from '../../../api/errors.js';
@@ -12,6 +11,7 @@ import { parseRevision, type ObjectReads } from '../reads/object-reads.js';
 import { watchObjects, type WatchSink } from '../reads/object-watch.js';
 import type { Selection } from '../reads/selection.js';
 import { partialOf, tableFor } from '../tables/table.js';
+import { isGone, sendPieces, type ApiRequest, type ApiResponse } from './exchange.js';
 import { observerOf } from './exchange-observer.js';
 import type { Flushable, FlushSchedule } from './flush-schedule.js';
 import type { Representation } from './negotiation.js';
@@ -33,8 +33,8 @@ export const DEFAULT_WATCH_LIMITS: WatchStreamLimits = Object.freeze({
 });
 
 export interface WatchStreamRequest {
-  readonly request: IncomingMessage;
-  readonly response: ServerResponse;
+  readonly request: ApiRequest;
+  readonly response: ApiResponse;
   readonly info: ResourceInfo;
   readonly selection: Selection;
   readonly shown: Representation;
@@ -216,15 +216,10 @@ class WatchStream implements ChannelReader, Flushable, WatchSink {
 
   send(frames: readonly Buffer[]): void {
     const { response } = this.call;
-    if (this.ended || response.destroyed) return;
-    const { socket } = response;
-    // What `response.write` does with chunks costs several times as much, and every reader of the same events gets the same bytes.
-    if (socket && response.chunkedEncoding) socket.write(chunkOf(frames));
-    else response.write(Buffer.concat(frames));
-    if (response.writableLength + (socket?.writableLength ?? 0) > this.limits.bufferBytes) {
-      response.destroy();
-      this.end();
-    }
+    if (this.ended || isGone(response)) return;
+    if (sendPieces(response, frames) <= this.limits.bufferBytes) return;
+    response.destroy(new Error('the watcher has fallen behind'));
+    this.end();
   }
 }
 
@@ -232,20 +227,6 @@ const lineOf = (type: string, object: unknown) => Buffer.from(`${JSON.stringify(
 
 function frameOf(type: WatchEventType, object: KubeObject, { as, metaVersion }: Representation): Buffer {
   return as === 'partial' ? lineOf(type, partialOf(object, metaVersion)) : encodeWatchFrame(type, object);
-}
-
-const LINE = Buffer.from('\r\n');
-const chunks = new WeakMap<readonly Buffer[], Buffer>();
-
-/** Frames as one chunk of a chunked body (RFC 9112, 7.1); readers of the same frames share it. */
-function chunkOf(frames: readonly Buffer[]): Buffer {
-  let chunk = chunks.get(frames);
-  if (!chunk) {
-    const size = frames.reduce((sum, frame) => sum + frame.length, 0);
-    chunk = Buffer.concat([Buffer.from(`${size.toString(16)}\r\n`), ...frames, LINE]);
-    chunks.set(frames, chunk);
-  }
-  return chunk;
 }
 
 /** Serves a watch until the client, its timeout or the server ends it. Throws before anything is sent only. */
@@ -262,7 +243,7 @@ export async function streamWatch(
   const initial = call.sendInitialEvents ?? (revision === undefined || revision === 0);
   // Without initial events and version, the watch starts now.
   const from = initial ? undefined : revision || deps.store.revision;
-  if (call.response.destroyed) return;
+  if (isGone(call.response)) return;
   const stream = new WatchStream(deps, call, limits);
   stream.begin(from);
   const onStop = () => stream.end();

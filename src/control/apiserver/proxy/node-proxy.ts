@@ -2,13 +2,7 @@
  * Logs, exec, attach, port-forward and proxying: found out here which kubelet, pod or service is meant, then forwarded.
  * Upgraded connections (SPDY or WebSocket) are tunnelled byte for byte; nothing of them is interpreted.
  */
-import {
-  request as httpRequest,
-  type ClientRequest,
-  type IncomingMessage,
-  type OutgoingHttpHeaders,
-  type ServerResponse,
-} from 'node:http';
+import { request as httpRequest, type ClientRequest, type IncomingMessage, type OutgoingHttpHeaders } from 'node:http';
 import { pipeline, type Duplex } from 'node:stream';
 import { ApiError, badRequest, methodNotAllowed, notFound } from '../../../api/errors.js';
 import { abortReason } from '../../../base/clock.js';
@@ -18,6 +12,7 @@ import type { EndpointSlice } from '../../../api/types/discovery-v1.js';
 import type { Node, Pod, Service, ServicePort } from '../../../api/types/core-v1.js';
 import { NODES, PODS, SERVICES } from '../../../api/resource.js';
 import type { ObjectStore } from '../../../store/object-store.js';
+import { bodyOf, hasUnsizedBody, type ApiRequest, type ApiResponse } from '../http/exchange.js';
 import type { ResourcePath } from '../http/request-info.js';
 import type { ObjectReads } from '../reads/object-reads.js';
 
@@ -52,16 +47,28 @@ const KUBELET_PORT = 10250;
 const MAX_LISTENERS = 30;
 const openPlain = (options: DialOptions) => httpRequest({ ...options, agent: false });
 
-/** Credentials are for this server, and hop-by-hop headers for this connection. */
-const WITHHELD = new Set(['authorization', 'connection', 'keep-alive', 'te', 'transfer-encoding', 'upgrade', 'host']);
+/** Headers about one connection (RFC 9110, 7.6.1); HTTP/2 has none of them. */
+const HOP_BY_HOP = [
+  'connection',
+  'http2-settings',
+  'keep-alive',
+  'proxy-connection',
+  'te',
+  'transfer-encoding',
+  'upgrade',
+];
+/** Credentials are for this server. */
+const WITHHELD = new Set([...HOP_BY_HOP, 'authorization', 'host']);
 
-function forwardedHeaders(request: IncomingMessage, upgrade: boolean): OutgoingHttpHeaders {
+function forwardedHeaders(request: ApiRequest, upgrade: boolean): OutgoingHttpHeaders {
   const headers: OutgoingHttpHeaders = {};
-  for (const [name, value] of Object.entries(request.headers)) if (!WITHHELD.has(name)) headers[name] = value;
+  for (const [name, value] of Object.entries(request.headers)) {
+    if (!WITHHELD.has(name) && !name.startsWith(':')) headers[name] = value;
+  }
   if (upgrade) {
     headers['connection'] = 'Upgrade';
     headers['upgrade'] = request.headers.upgrade;
-  } else if (request.headers['transfer-encoding']) headers['transfer-encoding'] = request.headers['transfer-encoding'];
+  } else if (hasUnsizedBody(request)) headers['transfer-encoding'] = 'chunked';
   return headers;
 }
 
@@ -69,7 +76,7 @@ export class NodeProxy {
   constructor(private readonly deps: NodeProxyDeps) {}
 
   /** Forwards a plain request and its answer, streaming both. */
-  async forward(request: IncomingMessage, response: ServerResponse, path: ResourcePath, url: URL): Promise<void> {
+  async forward(request: ApiRequest, response: ApiResponse, path: ResourcePath, url: URL): Promise<void> {
     const { open, ...target } = await this.resolve(path, url);
     await new Promise<void>((resolve, reject) => {
       const outgoing = open({ ...target, method: request.method ?? 'GET', headers: forwardedHeaders(request, false) });
@@ -78,10 +85,16 @@ export class NodeProxy {
           void refusalOf(answer).then(reject);
           return;
         }
-        response.writeHead(answer.statusCode ?? 502, withoutHopHeaders(answer));
+        try {
+          response.writeHead(answer.statusCode ?? 502, withoutHopHeaders(answer));
+        } catch (error) {
+          answer.destroy();
+          reject(new ApiError(502, 'InternalError', `the answer's head cannot be passed on: ${errorText(error)}`));
+          return;
+        }
         response.flushHeaders();
         // Either side going away ends the other; a cut stream has no better answer than its end.
-        pipeline(answer, response, () => resolve());
+        pipeline(answer, bodyOf(response), () => resolve());
       });
       outgoing.once('error', (error) => reject(dialFailure(target.host, target.port, error)));
       response.once('close', () => outgoing.destroy());
@@ -90,7 +103,7 @@ export class NodeProxy {
   }
 
   /** Tunnels an upgrade: once the other side has switched protocols, bytes pass both ways untouched. */
-  async tunnel(request: IncomingMessage, socket: Duplex, head: Buffer, path: ResourcePath, url: URL): Promise<void> {
+  async tunnel(request: ApiRequest, socket: Duplex, head: Buffer, path: ResourcePath, url: URL): Promise<void> {
     const { open, ...target } = await this.resolve(path, url);
     await new Promise<void>((resolve, reject) => {
       const outgoing = open({ ...target, method: request.method ?? 'GET', headers: forwardedHeaders(request, true) });
@@ -308,7 +321,7 @@ async function readJson(answer: IncomingMessage, limitBytes: number): Promise<un
 
 function withoutHopHeaders(answer: IncomingMessage): OutgoingHttpHeaders {
   const headers: OutgoingHttpHeaders = { ...answer.headers };
-  for (const name of ['connection', 'keep-alive', 'transfer-encoding']) delete headers[name];
+  for (const name of HOP_BY_HOP) delete headers[name];
   return headers;
 }
 

@@ -1,5 +1,4 @@
 /** `metrics.k8s.io/v1beta1`: what `kubectl top` and autoscalers read. */
-import type { IncomingMessage, ServerResponse } from 'node:http';
 import { rfc3339, type Clock } from '../../../base/clock.js';
 import { methodNotAllowed, notFound } from '../../../api/errors.js';
 import type { KubeObject } from '../../../api/object.js';
@@ -8,6 +7,7 @@ import { apiVersionOf, NODES, PODS } from '../../../api/resource.js';
 import type { ResourceInfo } from '../../../api/schema/registry.js';
 import type { Node } from '../../../api/types/core-v1.js';
 import { negotiate } from '../http/negotiation.js';
+import type { ApiRequest, ApiResponse } from '../http/exchange.js';
 import type { ApiVerb, ResourcePath } from '../http/request-info.js';
 import { sendJson } from '../http/response.js';
 import type { ObjectReads } from '../reads/object-reads.js';
@@ -17,8 +17,8 @@ import type { UsageSampler } from './sampler.js';
 import type { ContainerUsage, NodeUsage } from './usage.js';
 
 interface MetricsCall {
-  readonly request: IncomingMessage;
-  readonly response: ServerResponse;
+  readonly request: ApiRequest;
+  readonly response: ApiResponse;
   readonly query: URLSearchParams;
   readonly path: ResourcePath;
   readonly verb: ApiVerb;
