@@ -13,7 +13,7 @@ import { freezeObject } from './frozen-object.js';
 import { seal, unseal } from './log-entry.js';
 import { jsonTextOf } from './object-text.js';
 import { NO_STAMP, type Stamp } from './stamp.js';
-import { AUTOMERGE } from './crdt/document.js';
+import { AUTOMERGE, type DocumentSide } from './crdt/document.js';
 import type { KindPolicy } from './kind-policy.js';
 import { toShape } from './crdt/shape.js';
 
@@ -108,13 +108,16 @@ export function afterDelete(before: ObjectRecord, revision: Revision, stamp: Sta
 /** The same record with all pending writes in its document. */
 export function settled(record: ObjectRecord, policy: KindPolicy): ObjectRecord {
   if (record.pending.length === 0) return record;
-  const writes = record.pending.map(({ stamp, value }) => ({
-    stamp,
-    shaped: toShape(desiredOf(value), policy.layout),
-  }));
   const { append } = policy.documents ?? AUTOMERGE;
-  return { ...record, document: append(record.document, writes, policy.documentLimits), pending: [] };
+  const { bytes, pending } = documentSide(record, policy);
+  return { ...record, document: append(bytes, pending, policy.documentLimits), pending: [] };
 }
+
+/** What a merge takes of a record. */
+export const documentSide = ({ document, pending }: ObjectRecord, { layout }: KindPolicy): DocumentSide => ({
+  bytes: document,
+  pending: pending.map(({ stamp, value }) => ({ stamp, shaped: toShape(desiredOf(value), layout) })),
+});
 
 /** Metadata that the system owns: not merged field by field. */
 const SYSTEM_METADATA = new Set([

@@ -19,8 +19,10 @@ export function sharedDocuments(limit = 1_000): DocumentEngine {
   return {
     append: (bytes, writes, limits) =>
       once(digest('append', bytes, JSON.stringify([writes, limits])), () => AUTOMERGE.append(bytes, writes, limits)),
-    merge: (ours, theirs, limits) =>
-      once(digest('merge', ours, theirs, JSON.stringify([limits])), () => AUTOMERGE.merge(ours, theirs, limits)),
+    merge: (ours, theirs) =>
+      once(digest('merge', ours.bytes, theirs.bytes, JSON.stringify([ours.pending, theirs.pending])), () =>
+        AUTOMERGE.merge(ours, theirs),
+      ),
   };
 }
 

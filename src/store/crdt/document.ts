@@ -9,8 +9,8 @@
  *
  * Past {@link DocumentLimits} a document is squashed: begun anew with what it shows (and what that overrode without having
  * seen it), one change for each write of which something is left. Its first change tells which writes it had seen, and
- * that is what a merge with any other document of the object needs; see field-tree.ts. Documents with the same first change
- * are merged by the engine, others by their fields; both come to the same.
+ * that is what a merge with any other document of the object needs; see field-tree.ts. A merge joins fields, which comes to
+ * what the engine would make of all the history, and needs the engine to read and write bytes only.
  */
 import { createHash } from 'node:crypto';
 import * as Automerge from '@automerge/automerge';
@@ -24,13 +24,15 @@ import {
   joinTrees,
   latestFirst,
   shownBy,
+  written,
+  type Context,
   type Entry,
   type FieldConflict,
   type Fields,
   type FieldTree,
   type ShapedMap,
 } from './field-tree.js';
-import { ORDER, type Shaped } from './shape.js';
+import { ORDER, sameShape, type Shaped } from './shape.js';
 
 type Handle = ReturnType<typeof Automerge.getBackend>;
 type Operation = Automerge.DecodedChange['ops'][number];
@@ -54,6 +56,8 @@ const PARENTS: Fields = new Map(
   ]),
 );
 
+const NOTHING: FieldTree = { fields: PARENTS, context: new Map() };
+
 /** What the first change says of a document. */
 interface Base {
   /** Which writes had been seen when it was squashed. */
@@ -65,8 +69,6 @@ interface Base {
 }
 
 interface ReadDocument extends FieldTree {
-  /** Names the first change: documents that share it can be merged by the engine. */
-  readonly lineage: string;
   /** Undefined for a document from before documents were squashed. */
   readonly base: Base | undefined;
 }
@@ -89,7 +91,7 @@ function withHandle<R>(bytes: Uint8Array | undefined, actor: Stamp, use: (handle
 
 /** The document before anything was written. */
 function blank(): Uint8Array {
-  emptyDocument ??= squashed({ fields: PARENTS, context: new Map() });
+  emptyDocument ??= squashed(NOTHING);
   return emptyDocument;
 }
 
@@ -104,6 +106,8 @@ function squashed(tree: FieldTree): Uint8Array {
   return withHandle(undefined, NO_STAMP, (handle) => {
     /** The ids of the maps made so far. */
     const maps = new Map<Fields, string>([[tree.fields, ROOT]]);
+    const changes: Uint8Array[] = [];
+    let deps: string[] = [];
     let startOp = 1;
     for (const actor of stamps) {
       const ops: Operation[] = [];
@@ -124,14 +128,18 @@ function squashed(tree: FieldTree): Uint8Array {
       };
       visit(tree.fields);
       const message = startOp === 1 ? JSON.stringify(base) : null;
-      const deps = handle.getHeads();
-      const change = { actor, author: null, seq: 1, startOp, time: 0, message, deps, ops };
-      handle.applyChanges([Automerge.encodeChange(change)]);
+      const change = Automerge.encodeChange({ actor, author: null, seq: 1, startOp, time: 0, message, deps, ops });
+      changes.push(change);
+      deps = [hashOf(change)];
       startOp += ops.length;
     }
+    handle.applyChanges(changes);
     return handle.save();
   });
 }
+
+/** What names an encoded change: the SHA-256 of its chunk, which begins after the magic bytes and the checksum. */
+const hashOf = (change: Uint8Array): string => createHash('sha256').update(change.subarray(8)).digest('hex');
 
 function stampsIn(fields: Fields): Stamp[] {
   const stamps = new Set<Stamp>();
@@ -153,7 +161,7 @@ function read(handle: Handle): ReadDocument {
   const first = metas.find(({ deps }) => deps.length === 0);
   const base = first?.message ? (JSON.parse(first.message) as Base) : undefined;
   const context = contextOf([...(base?.context ?? []), ...metas.map(({ actor }) => actor as Stamp)]);
-  return { fields: readFields(handle, ROOT, base === undefined), context, lineage: first?.hash ?? '', base };
+  return { fields: readFields(handle, ROOT, base === undefined), context, base };
 }
 
 /** `settled`: what the engine shows is all that counts. */
@@ -241,7 +249,7 @@ function assign(handle: Handle, maps: readonly string[], present: ShapedMap, wan
       handle.put(latest, key, value, 'str');
       removeFrom(others, key);
     } else if (typeof before === 'object') {
-      if (!isSame(before, value)) assign(handle, mapsUnder(handle, maps, key), before, value);
+      if (!sameShape(before, value)) assign(handle, mapsUnder(handle, maps, key), before, value);
     } else {
       removeFrom(others, key);
       assign(handle, [handle.putObject(latest, key, {})], {}, value);
@@ -254,13 +262,6 @@ function mapsUnder(handle: Handle, maps: readonly string[], key: string): string
   const found = maps.flatMap((map) => handle.getAll(map, key)).filter(([type]) => type === 'map');
   const ids = found.map(([, id]) => ({ id: id as string, stamp: (id as string).split('@')[1] as Stamp }));
   return latestFirst(ids).map(({ id }) => id);
-}
-
-function isSame(a: Shaped, b: Shaped): boolean {
-  if (typeof a === 'string' || typeof b === 'string') return a === b;
-  const keys = Object.keys(a);
-  if (keys.length !== Object.keys(b).length) return false;
-  return keys.every((key) => Object.hasOwn(b, key) && isSame(a[key] as Shaped, b[key] as Shaped));
 }
 
 /** The desired state a document shows. Empty parents are left out. */
@@ -285,41 +286,60 @@ function withoutParents({ metadata, spec, data, ...rest }: ShapedMap): ShapedMap
 const unlessEmpty = (name: string, value: Shaped | undefined): ShapedMap =>
   value === undefined || (typeof value === 'object' && Object.keys(value).length === 0) ? {} : { [name]: value };
 
-export interface MergedDocument {
-  readonly bytes: Uint8Array;
-  /** The desired state it shows. */
-  readonly shaped: Shaped;
-  readonly conflicts: readonly FieldConflict[];
-  /** Which side had seen all that the other wrote. */
-  readonly oursIsWhole: boolean;
-  readonly theirsIsWhole: boolean;
+/** What a peer has of one object: the document's bytes (undefined: nothing was appended yet), and what is to be appended. */
+export interface DocumentSide {
+  readonly bytes: Uint8Array | undefined;
+  readonly pending: readonly DocumentWrite[];
 }
 
+/** Which side has seen all that the other wrote. */
+export type Whole = 'ours' | 'theirs' | 'both';
+
+function wholeOf(ours: Context, theirs: Context): Whole | undefined {
+  if (!includes(ours, theirs)) return includes(theirs, ours) ? 'theirs' : undefined;
+  return includes(theirs, ours) ? 'both' : 'ours';
+}
+
+/** What of a side tells which writes it has seen, beside its bytes. */
+export interface SeenSide extends Pick<DocumentSide, 'bytes'> {
+  readonly pending: readonly Pick<DocumentWrite, 'stamp'>[];
+}
+
+/** Which side has seen all, as far as that can be told without the engine: of two that go on from the same bytes. */
+export function knownWhole(ours: SeenSide, theirs: SeenSide): Whole | undefined {
+  const goesOnFromSame =
+    ours.bytes === theirs.bytes || (ours.bytes && theirs.bytes && Buffer.from(ours.bytes).equals(theirs.bytes));
+  if (!goesOnFromSame) return undefined;
+  const newest = ({ pending }: SeenSide) => contextOf(pending.map(({ stamp }) => stamp));
+  return wholeOf(newest(ours), newest(theirs));
+}
+
+/** One side's document has seen all of the other's; or there is a new one, with the desired state it shows. */
+export type MergedDocument =
+  | { readonly whole: Whole }
+  | {
+      readonly whole?: undefined;
+      readonly bytes: Uint8Array;
+      readonly shaped: Shaped;
+      readonly conflicts: readonly FieldConflict[];
+    };
+
 /** Merges two documents of one object. What comes out does not depend on the order in which many are merged. */
-export function mergeDocuments(ours: Uint8Array, theirs: Uint8Array, limits = DOCUMENT_LIMITS): MergedDocument {
-  return withHandle(ours, NO_STAMP, (handle) =>
-    withHandle(theirs, NO_STAMP, (other) => {
-      const [a, b] = [read(handle), read(other)];
-      const oursIsWhole = includes(a.context, b.context);
-      const theirsIsWhole = includes(b.context, a.context);
-      const done = (bytes: Uint8Array, fields: Fields, conflicts: readonly FieldConflict[]): MergedDocument => {
-        const shaped = withoutParents(shownBy([fields]));
-        // The order of a list is the list's affair.
-        const shown = conflicts.filter(({ path }) => path.at(-1) !== ORDER);
-        return { bytes, shaped, conflicts: shown, oursIsWhole, theirsIsWhole };
-      };
-      if (oursIsWhole) return done(ours, a.fields, []);
-      if (theirsIsWhole) return done(theirs, b.fields, []);
-      if (a.base === undefined || a.lineage !== b.lineage) {
-        const joined = joinTrees(a, b);
-        return done(squashed(joined), joined.fields, conflictsOf(joined.fields, a, b));
-      }
-      handle.merge(other);
-      const { fields } = read(handle);
-      const bytes = saveWithin(handle, shownBy([fields]), a.base, limits);
-      return done(bytes, fields, conflictsOf(fields, a, b));
-    }),
-  );
+export function mergeDocuments(ours: DocumentSide, theirs: DocumentSide): MergedDocument {
+  const [mine, others] = [treeWith(ours), treeWith(theirs)];
+  const whole = wholeOf(mine.context, others.context);
+  if (whole) return { whole };
+  const joined = joinTrees(mine, others);
+  // The order of a list is the list's affair.
+  const conflicts = conflictsOf(joined.fields, mine, others).filter(({ path }) => path.at(-1) !== ORDER);
+  return { bytes: squashed(joined), shaped: withoutParents(shownBy([joined.fields])), conflicts };
+}
+
+/** What the document will hold once all is appended. */
+export function treeWith({ bytes, pending }: DocumentSide): FieldTree {
+  let tree: FieldTree = bytes ? treeOf(bytes) : NOTHING;
+  for (const { stamp, shaped } of pending) tree = written(tree, stamp, withParents(shaped as ShapedMap));
+  return tree;
 }
 
 /** The functions that read and write documents: pure, so that what one of them made may stand for what another would. */

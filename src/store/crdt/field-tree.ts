@@ -11,7 +11,7 @@
  * Joining is commutative, associative and idempotent. Pure.
  */
 import { laterStamp, NO_STAMP, type Stamp } from '../stamp.js';
-import type { Shaped } from './shape.js';
+import { sameShape, type Shaped } from './shape.js';
 
 /** A value, as JSON text, or a map made under a key, with the stamp of the write that made it. */
 export type Entry =
@@ -83,6 +83,48 @@ function joinFields(ours: Fields, ourContext: Context, theirs: Fields, theirCont
     if (entries.length > 0) out.set(key, latestFirst(entries));
   }
   return out;
+}
+
+/** The tree after a write that made it show `wanted`: only what differs is written, as the engine does it. */
+export function written(tree: FieldTree, stamp: Stamp, wanted: ShapedMap): FieldTree {
+  const { fields, context } = tree;
+  const shown = shownBy([fields]);
+  if (sameShape(shown, wanted)) return tree;
+  const [after] = assigned([fields], shown, wanted, stamp);
+  return { fields: after as Fields, context: contextOf([...context.values(), stamp]) };
+}
+
+/**
+ * The maps that together show `present`, changed so that they show `wanted`. There are several where both sides of a split made one:
+ * the latest, which comes first, gets what is new.
+ */
+function assigned(maps: readonly Fields[], present: ShapedMap, wanted: ShapedMap, stamp: Stamp): Fields[] {
+  const out = maps.map((map) => new Map(map));
+  const put = (key: string, entry: Entry) => {
+    for (const map of out) map.delete(key);
+    out[0]?.set(key, [entry]);
+  };
+  for (const key of Object.keys(present)) if (!Object.hasOwn(wanted, key)) for (const map of out) map.delete(key);
+  for (const [key, value] of Object.entries(wanted)) {
+    const before = Object.hasOwn(present, key) ? present[key] : undefined;
+    if (typeof value === 'string') {
+      if (before !== value) put(key, { stamp, text: value });
+    } else if (typeof before !== 'object') {
+      put(key, { stamp, fields: assigned([new Map()], {}, value, stamp)[0] as Fields });
+    } else if (!sameShape(before, value)) {
+      const branches = entriesUnder(out, key).filter(isBranch);
+      const changed = assigned(mapsOf(branches), before, value, stamp);
+      const replaced = (entry: Entry): Entry => {
+        const fields = isBranch(entry) ? changed[branches.indexOf(entry)] : undefined;
+        return fields ? { stamp: entry.stamp, fields } : entry;
+      };
+      for (const map of out) {
+        const entries = map.get(key);
+        if (entries) map.set(key, entries.map(replaced));
+      }
+    }
+  }
+  return out.map((map) => new Map([...map].toSorted(([a], [b]) => (a < b ? -1 : 1))));
 }
 
 /** In one fixed order. */

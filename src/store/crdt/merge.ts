@@ -14,10 +14,10 @@
  */
 import type { KubeObject, ObjectMeta } from '../../api/object.js';
 import type { KindPolicy } from '../kind-policy.js';
-import { deepEqual, desiredOf, settled, type ObjectRecord } from '../record.js';
+import { deepEqual, desiredOf, documentSide, type ObjectRecord } from '../record.js';
 import { laterStamp, NO_STAMP, type Stamp } from '../stamp.js';
 import { conflictOfField, conflictOfObjects, conflictsOfParts, type Conflict, type Sides } from './conflicts.js';
-import { AUTOMERGE } from './document.js';
+import { AUTOMERGE, knownWhole } from './document.js';
 import { mergedOwners } from './managed-fields.js';
 import { fromShape } from './shape.js';
 
@@ -110,11 +110,7 @@ function mergeLive(sides: Sides, policy: KindPolicy, version: Stamp): MergeResul
     const conflicts = conflictsOfParts(sides, ['metadata', 'spec', 'status']);
     return { record: preferred([ours, theirs], { ...common, value, document: undefined, pending: [] }), conflicts };
   }
-  const settledOurs = settled(ours, policy);
-  const settledTheirs = settled(theirs, policy);
-  const documents = [settledOurs.document, settledTheirs.document] as [Uint8Array, Uint8Array];
-  const merged = (policy.documents ?? AUTOMERGE).merge(...documents, policy.documentLimits);
-  const desired = fromShape(merged.shaped, policy.layout) as Record<string, unknown>;
+  const { desired, document, pending, whole, conflicts: fieldConflicts } = mergeDesired(sides, policy);
   const specSame = deepEqual({ ...desired, metadata: 0 }, { ...desiredOf(mine), metadata: 0 });
   const generation = Math.max(mine.metadata.generation ?? 0, other.metadata.generation ?? 0) + (specSame ? 0 : 1);
   const value = assemble(
@@ -132,12 +128,39 @@ function mergeLive(sides: Sides, policy: KindPolicy, version: Stamp): MergeResul
     status,
     identityOf(elder),
   );
-  const whole = [...(merged.oursIsWhole ? [ours] : []), ...(merged.theirsIsWhole ? [theirs] : [])];
-  const conflicts = [
-    ...merged.conflicts.map((conflict) => conflictOfField(conflict, policy.layout, sides)),
-    ...conflictsOfParts(sides, ['status']),
-  ];
-  return { record: preferred(whole, { ...common, value, document: merged.bytes, pending: [] }), conflicts };
+  const conflicts = [...fieldConflicts, ...conflictsOfParts(sides, ['status'])];
+  return { record: preferred(whole, { ...common, value, document, pending }), conflicts };
+}
+
+interface MergedDesire extends Pick<ObjectRecord, 'document' | 'pending'> {
+  readonly desired: Record<string, unknown>;
+  /** Who had seen all that the other wrote. */
+  readonly whole: readonly ObjectRecord[];
+  readonly conflicts: readonly Conflict[];
+}
+
+/** What both sides wish. Where only one changed it, that one's document is taken as it is. */
+function mergeDesired(sides: Sides, policy: KindPolicy): MergedDesire {
+  const { ours, theirs } = sides;
+  const known = knownWhole(
+    { bytes: ours.document, pending: ours.pending },
+    { bytes: theirs.document, pending: theirs.pending },
+  );
+  const merged = known
+    ? { whole: known }
+    : (policy.documents ?? AUTOMERGE).merge(documentSide(ours, policy), documentSide(theirs, policy));
+  if (merged.whole) {
+    const whole = merged.whole === 'both' ? [ours, theirs] : [sides[merged.whole]];
+    const { value, document, pending } = whole[0] as ObjectRecord;
+    return { desired: desiredOf(value as KubeObject), document, pending, whole, conflicts: [] };
+  }
+  return {
+    desired: fromShape(merged.shaped, policy.layout) as Record<string, unknown>,
+    document: merged.bytes,
+    pending: [],
+    whole: [],
+    conflicts: merged.conflicts.map((conflict) => conflictOfField(conflict, policy.layout, sides)),
+  };
 }
 
 /**

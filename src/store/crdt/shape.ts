@@ -71,6 +71,13 @@ function listLayout(schema: SchemaNode, resolve: (ref: string) => SchemaNode | u
 /** A laid out value: a leaf's JSON text, or a map of laid out values. */
 export type Shaped = string | { [key: string]: Shaped };
 
+export function sameShape(a: Shaped, b: Shaped): boolean {
+  if (typeof a === 'string' || typeof b === 'string') return a === b;
+  const keys = Object.keys(a);
+  if (keys.length !== Object.keys(b).length) return false;
+  return keys.every((key) => Object.hasOwn(b, key) && sameShape(a[key] as Shaped, b[key] as Shaped));
+}
+
 /** Holds the order of an associative list; sorts before every key, and no merge key can equal it. */
 export const ORDER = '\u0000order';
 

@@ -60,44 +60,91 @@ function nameOf(key: string, { path, kept, dropped }: Conflict): string {
 export const isTold = ({ isDerived }: MergeReport, { path }: Conflict) =>
   !isDerived && path.split('.', 1)[0] !== 'status';
 
-/** Writes down what is news and to be told, makes room for it, and returns it. */
-export function noteConflicts(
-  transaction: WriteTransaction,
-  reports: readonly MergeReport[],
-  limits: ConflictLimits,
-): MergeReport[] {
-  const news = reports.map((report) => ({
-    ...report,
-    conflicts: report.conflicts.filter((conflict) => isTold(report, conflict) && note(transaction, report, conflict)),
-  }));
-  makeRoom(transaction, limits);
-  return news.filter(({ conflicts }) => conflicts.length > 0);
+interface Kept {
+  readonly name: string;
+  readonly atMs: number;
+  readonly bytes: number;
 }
 
-function note(transaction: WriteTransaction, { key, parts }: MergeReport, conflict: Conflict): boolean {
-  const name = nameOf(key, conflict);
-  if (transaction.get(keyOf(name))) return false;
-  const noted: MergeConflict = {
-    apiVersion: `${PLACE.group}/v1`,
-    kind: 'MergeConflict',
-    metadata: { name, uid: name },
-    object: key,
-    mergedAtMs: transaction.nowMs,
-    parts,
-    conflict,
-    bytes: JSON.stringify(conflict).length,
-  };
-  transaction.put(keyOf(name), noted);
-  return true;
-}
+const olderFirst = (a: Kept, b: Kept): number => a.atMs - b.atMs || (a.name < b.name ? -1 : 1);
 
-function makeRoom(transaction: WriteTransaction, limits: ConflictLimits): void {
-  let values = 0;
-  let bytes = 0;
-  for (const { metadata, bytes: size } of conflictsIn(transaction).toReversed()) {
-    values += 1;
-    bytes += size;
-    if (values > limits.values || bytes > limits.bytes) transaction.delete(keyOf(metadata.name ?? ''));
+const keptOf = ({ metadata, mergedAtMs, bytes }: MergeConflict): Kept => ({
+  name: metadata.name ?? '',
+  atMs: mergedAtMs,
+  bytes,
+});
+
+/**
+ * The sequencer's hand in the list, for one reign. It knows what the list holds, so that a merge of thousands of objects does
+ * not go through all of it for each few of them; whatever else puts records there has to {@link add} them.
+ */
+export class ConflictLog {
+  /** The oldest first; read from the state when it is needed first. */
+  private kept: Kept[] | undefined;
+  private bytes = 0;
+
+  constructor(private readonly limits: ConflictLimits) {}
+
+  /** Writes down what is news and to be told, makes room for it, and returns it. */
+  note(transaction: WriteTransaction, reports: readonly MergeReport[]): MergeReport[] {
+    this.load(transaction);
+    const news = reports.map((report) => ({
+      ...report,
+      conflicts: report.conflicts.filter(
+        (conflict) => isTold(report, conflict) && this.noteOne(transaction, report, conflict),
+      ),
+    }));
+    this.makeRoom(transaction);
+    return news.filter(({ conflicts }) => conflicts.length > 0);
+  }
+
+  /** A record of the list came in with a merge. */
+  add(value: KubeObject): void {
+    const one = keptOf(value as MergeConflict);
+    if (this.kept?.every(({ name }) => name !== one.name)) this.insert(one);
+  }
+
+  private load(transaction: WriteTransaction): void {
+    if (this.kept) return;
+    this.kept = conflictsIn(transaction).map(keptOf);
+    this.bytes = this.kept.reduce((sum, { bytes }) => sum + bytes, 0);
+  }
+
+  private noteOne(transaction: WriteTransaction, { key, parts }: MergeReport, conflict: Conflict): boolean {
+    const name = nameOf(key, conflict);
+    if (transaction.get(keyOf(name))) return false;
+    const noted: MergeConflict = {
+      apiVersion: `${PLACE.group}/v1`,
+      kind: 'MergeConflict',
+      metadata: { name, uid: name },
+      object: key,
+      mergedAtMs: transaction.nowMs,
+      parts,
+      conflict,
+      bytes: JSON.stringify(conflict).length,
+    };
+    transaction.put(keyOf(name), noted);
+    this.insert(keptOf(noted));
+    return true;
+  }
+
+  private insert(one: Kept): void {
+    const kept = this.kept ?? [];
+    // Mostly the newest.
+    let at = kept.length;
+    while (at > 0 && olderFirst(kept[at - 1] as Kept, one) > 0) at -= 1;
+    kept.splice(at, 0, one);
+    this.bytes += one.bytes;
+  }
+
+  private makeRoom(transaction: WriteTransaction): void {
+    const { limits, kept = [] } = this;
+    while (kept.length > limits.values || this.bytes > limits.bytes) {
+      const oldest = kept.shift();
+      if (!oldest) return;
+      this.bytes -= oldest.bytes;
+      transaction.delete(keyOf(oldest.name));
+    }
   }
 }
 

@@ -17,7 +17,7 @@ import { createApiPipeline, createWritePipeline } from '../../../src/control/api
 import { SYSTEM_USER } from '../../../src/control/apiserver/writes/executor.js';
 import { LevelDisk } from '../../../src/store/level-disk.js';
 import { DEFAULT_REPLICA_OPTIONS, type PeerNetwork } from '../../../src/store/replication/context.js';
-import { CONFLICT_LIMITS, noteConflicts, type MergeReport } from '../../../src/store/replication/conflict-log.js';
+import { CONFLICT_LIMITS, ConflictLog, type MergeReport } from '../../../src/store/replication/conflict-log.js';
 import { Replica } from '../../../src/store/replication/replica.js';
 import { skein } from '../../unit/cli/terminal.js';
 
@@ -45,7 +45,7 @@ async function startHistoryCluster(dir: string) {
       executor: (transaction, request) => {
         const { reports } = request as { reports?: readonly MergeReport[] };
         if (!reports) return writes.executor(transaction, request);
-        noteConflicts(transaction, reports, CONFLICT_LIMITS);
+        new ConflictLog(CONFLICT_LIMITS).note(transaction, reports);
         return { code: 200, body: {}, warnings: [] };
       },
     },

@@ -429,3 +429,64 @@ describe('merging in any order', () => {
     });
   }
 });
+
+describe('an object whose wishes only one side changed', () => {
+  const refuse = () => {
+    throw new Error('the engine was asked');
+  };
+  const WITHOUT_ENGINE: KindPolicy = { ...DOCUMENT, documents: { append: refuse, merge: refuse } };
+  const base = (policy = WITHOUT_ENGINE) =>
+    new Line('a', policy).put(1, { data: { a: '1', b: '1' }, status: { phase: 'A' } });
+  const set = (a: string) => (object: Loose) => (object.data = { ...object.data, a });
+
+  it('is taken as that side has it, without a look into documents', () => {
+    const a = base();
+    const b = a.fork('b').change(5, set('2')).change(6, set('3'));
+    const result = merge(a, b);
+    assert.equal(result.record, b.record);
+    assert.deepEqual(result.conflicts, []);
+  });
+
+  it('is so too where both go on from one document', () => {
+    const a = base(DOCUMENT);
+    for (let ms = 2; ms < 12; ms++) a.change(ms, set(String(ms)));
+    assert.ok(a.record?.document);
+    // Each has read the document from its own disk.
+    const copy = decodeRecord(encodeRecord(a.record));
+    const b = new Line('b', WITHOUT_ENGINE, copy).change(20, set('20'));
+    const result = merge(new Line('a', WITHOUT_ENGINE, a.record), b);
+    assert.equal(result.record, b.record);
+  });
+
+  it('keeps the document of that side and the later status of the other', () => {
+    const a = base();
+    const b = a.fork('b').change(5, set('2'));
+    a.change(9, (object) => (object.status = { phase: 'B' }));
+    const { record, value } = merge(a, b);
+    assert.deepEqual([value?.data?.['a'], value?.status], ['2', { phase: 'B' }]);
+    assert.deepEqual(record.pending, b.record?.pending);
+    // A later merge with either side has nothing to add.
+    for (const side of [a, b]) {
+      const again = mergeRecords(record, side.record as ObjectRecord, WITHOUT_ENGINE, at(901, 'e'));
+      assert.equal(again.record, record);
+    }
+  });
+
+  it('is what the side has that wrote a status only, when neither wrote more', () => {
+    const a = base();
+    const b = a.fork('b').change(9, (object) => (object.status = { phase: 'B' }));
+    assert.equal(merge(a, b).record, b.record);
+  });
+
+  it('goes through the engine as soon as both wrote, or one knows a writer that the other does not', () => {
+    const a = base().change(4, set('4'));
+    const b = base().fork('b').change(5, set('5'));
+    assert.throws(() => merge(a, b), /the engine was asked/);
+    const old = base(DOCUMENT);
+    const far = old.fork('b');
+    for (let ms = 2; ms < 12; ms++) far.change(ms, set(String(ms)));
+    assert.ok(far.record?.document && !old.record?.document);
+    assert.equal(merge(old, far).record, far.record);
+    assert.throws(() => merge(new Line('a', WITHOUT_ENGINE, old.record), far), /the engine was asked/);
+  });
+});
