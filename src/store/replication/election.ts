@@ -10,6 +10,7 @@ import type { Allegiance } from './allegiance.js';
 import { Candidacy } from './candidacy.js';
 import type { ReplicaContext } from './context.js';
 import type { Message } from './messages.js';
+import { isRevoked } from './revoked-peer.js';
 import { compareComponents, componentOf, nextEpoch, successionOrder, type Component } from './view.js';
 
 /** How often a candidate asks peers again that still believe in the old sequencer, and how long it waits between. */
@@ -56,9 +57,13 @@ export class Election {
     if (waited >= order.indexOf(self) * options.successionMs) this.stand(null);
   }
 
-  /** Asks all living peers to follow a new epoch of this peer. Whoever waits for an answer asks the next reign. */
+  /**
+   * Asks all living peers to follow a new epoch of this peer. Whoever waits for an answer asks the next reign. A peer that knows
+   * that it was removed does not: alone, it would acknowledge what nobody will ever take from it.
+   */
   stand(component: Component | null): void {
     const { allegiance, context } = this;
+    if (isRevoked(context.state.table, context.self)) return;
     allegiance.enter('candidate');
     const epoch = nextEpoch(context.self, allegiance.promised, allegiance.highestSeen);
     const asked = context.alive().filter((peer) => peer !== context.self);

@@ -4,6 +4,7 @@ import type { Allegiance } from './allegiance.js';
 import type { ReplicaContext } from './context.js';
 import type { Message, SyncMessage } from './messages.js';
 import { Reign, type ReignEvents } from './reign.js';
+import { isRevoked } from './revoked-peer.js';
 import { SyncServer } from './sync-server.js';
 import { compareComponents, componentOf, type Component, type PeerState } from './view.js';
 
@@ -71,6 +72,10 @@ export class Leading {
     const { context, allegiance } = this;
     const { reign } = allegiance;
     if (!reign) return;
+    if (isRevoked(context.state.table, context.self)) {
+      allegiance.becomeIdle('this peer was removed from the cluster');
+      return;
+    }
     const alive = context.alive();
     reign.setAlive(alive);
     for (const peer of alive) {

@@ -11,9 +11,9 @@
  * answer is given after the revision it rests on is acknowledged. Single-threaded: no method yields in the middle.
  */
 import { sameEpoch, type Epoch, type LoggedReply, type Position } from '../log-entry.js';
-import { keyString, type Revision } from '../object-store.js';
+import type { Revision } from '../object-store.js';
 import type { ObjectRecord } from '../record.js';
-import { CONFLICT_KIND, ConflictLog, isTold, type MergeReport } from './conflict-log.js';
+import { CONFLICT_KIND, isTold, noteConflicts, type MergeReport } from './conflict-log.js';
 import type { ReplicaContext } from './context.js';
 import { Executions, type Answer } from './executions.js';
 import { Feeds, type FeedEvents } from './feeds.js';
@@ -27,7 +27,7 @@ import {
   type PeerRegistry,
   type Standing,
 } from './peer-registry.js';
-import { revokedPeerKey } from './revoked-peer.js';
+import { isRevoked } from './revoked-peer.js';
 import { ReignOver, Waiters } from './waiters.js';
 import { watermark, WATERMARK_KEY, WATERMARK_OBJECT } from './watermark.js';
 import { assignRoles, quorum, type PeerState, type RoleHolder, type View } from './view.js';
@@ -57,7 +57,6 @@ export class Reign {
   private readonly executions: Executions;
   /** The registry that needed no next step when it was last looked at, with the view of then. */
   private tended: PeerRegistry | undefined;
-  private readonly conflicts: ConflictLog;
   private over = false;
 
   constructor(
@@ -79,7 +78,6 @@ export class Reign {
       acknowledged: (revision) => this.acknowledged(revision),
       byMajority: (revision) => this.byMajority(revision),
     });
-    this.conflicts = new ConflictLog(context.options.conflicts);
     this.feeds = new Feeds(context, epoch, () => this.current, {
       onDiverged: (peer) => events.onDiverged(peer),
       onSyncVoid: (peer) => events.onSyncVoid(peer),
@@ -124,13 +122,20 @@ export class Reign {
     return { self: this.context.self, epoch, voters: this.current.voters, majorityRevision };
   }
 
+  /** The newest state says that this peer was removed: what it began is completed, and nothing else is answered. */
+  private get isLast(): boolean {
+    return isRevoked(this.writer, this.context.self);
+  }
+
   /** Executes a request, once, and resolves when its answer may be given. Rejects with {@link ReignOver}. */
   submit(id: string, request: unknown): Promise<Answer> {
+    if (this.isLast && !this.writer.replyTo(id)) return Promise.reject(new ReignOver());
     return this.executions.submit(id, request);
   }
 
   /** The newest acknowledged revision, once this reign may speak for its group. */
   async readRevision(): Promise<Revision> {
+    if (this.isLast) throw new ReignOver();
     await this.acknowledged(this.reignRevision);
     return this.context.state.applied.revision;
   }
@@ -180,7 +185,7 @@ export class Reign {
     const next = nextRegistry(registry, standing, {
       nameOf: (peer) => context.nameOf(peer),
       formatsOf: (peer) => context.formatsOf(peer),
-      isRevoked: (peer) => this.writer.get(keyString(revokedPeerKey(peer))) !== undefined,
+      isRevoked: (peer) => isRevoked(this.writer, peer),
     });
     if (!next) {
       const waits = registry && holdsMajority(registry, standing.voters) && !isSettled(registry, standing);
@@ -207,10 +212,7 @@ export class Reign {
   ): Promise<void> {
     const { writer } = this;
     const { state } = this.context;
-    for (const record of records) {
-      writer.writeRecord(record);
-      if (record.value && record.key.startsWith(CONFLICT_KIND)) this.conflicts.add(record.value);
-    }
+    for (const record of records) writer.writeRecord(record);
     // Those that the newcomer kept count too.
     if (reports.length > 0 || records.some(({ key }) => key.startsWith(CONFLICT_KIND))) this.note(reports);
     // Nothing to write, but the newcomer has seen higher revisions than were given out here.
@@ -224,9 +226,9 @@ export class Reign {
   }
 
   private note(reports: readonly MergeReport[]): void {
-    const { metrics } = this.context;
+    const { metrics, options } = this.context;
     const transaction = this.writer.transaction();
-    const news = this.conflicts.note(transaction, reports);
+    const news = noteConflicts(transaction, reports, options.conflicts);
     this.writer.write(transaction);
     const observations = metrics.counter(
       'skein_merge_overridden_observations_total',

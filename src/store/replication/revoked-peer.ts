@@ -4,7 +4,7 @@
  * both. A record may go when the cluster's CA has expired: what it signed proves nothing then.
  */
 import type { KubeObject } from '../../api/object.js';
-import type { ObjectKey } from '../object-store.js';
+import { keyString, type ObjectKey } from '../object-store.js';
 
 export interface RevokedPeer extends KubeObject {
   /** The node's name. */
@@ -17,6 +17,12 @@ export interface RevokedPeer extends KubeObject {
 export const REVOKED_PEERS = Object.freeze({ group: 'internal.skein.dev', resource: 'revokedpeers' });
 
 export const revokedPeerKey = (id: string): ObjectKey => ({ ...REVOKED_PEERS, namespace: '', name: id });
+
+const KEY_PREFIX = keyString(revokedPeerKey(''));
+
+/** Whether the peer's removal shows in that state, which is a map of objects by their `keyString`. */
+export const isRevoked = (state: { get(key: string): KubeObject | undefined }, id: string): boolean =>
+  state.get(KEY_PREFIX + id) !== undefined;
 
 export const revokedPeer = (
   id: string,
