@@ -13,7 +13,7 @@
 import { sameEpoch, type Epoch, type LoggedReply, type Position } from '../log-entry.js';
 import type { Revision } from '../object-store.js';
 import type { ObjectRecord } from '../record.js';
-import { CONFLICT_KIND, isTold, noteConflicts, type MergeReport } from './conflict-log.js';
+import { CONFLICT_KIND, ConflictLog, isTold, type MergeReport } from './conflict-log.js';
 import type { ReplicaContext } from './context.js';
 import { Executions, type Answer } from './executions.js';
 import { Feeds, type FeedEvents } from './feeds.js';
@@ -57,6 +57,7 @@ export class Reign {
   private readonly executions: Executions;
   /** The registry that needed no next step when it was last looked at, with the view of then. */
   private tended: PeerRegistry | undefined;
+  private readonly conflicts: ConflictLog;
   private over = false;
 
   constructor(
@@ -78,6 +79,7 @@ export class Reign {
       acknowledged: (revision) => this.acknowledged(revision),
       byMajority: (revision) => this.byMajority(revision),
     });
+    this.conflicts = new ConflictLog(context.options.conflicts);
     this.feeds = new Feeds(context, epoch, () => this.current, {
       onDiverged: (peer) => events.onDiverged(peer),
       onSyncVoid: (peer) => events.onSyncVoid(peer),
@@ -212,7 +214,10 @@ export class Reign {
   ): Promise<void> {
     const { writer } = this;
     const { state } = this.context;
-    for (const record of records) writer.writeRecord(record);
+    for (const record of records) {
+      writer.writeRecord(record);
+      if (record.value && record.key.startsWith(CONFLICT_KIND)) this.conflicts.add(record.value);
+    }
     // Those that the newcomer kept count too.
     if (reports.length > 0 || records.some(({ key }) => key.startsWith(CONFLICT_KIND))) this.note(reports);
     // Nothing to write, but the newcomer has seen higher revisions than were given out here.
@@ -226,9 +231,9 @@ export class Reign {
   }
 
   private note(reports: readonly MergeReport[]): void {
-    const { metrics, options } = this.context;
+    const { metrics } = this.context;
     const transaction = this.writer.transaction();
-    const news = noteConflicts(transaction, reports, options.conflicts);
+    const news = this.conflicts.note(transaction, reports);
     this.writer.write(transaction);
     const observations = metrics.counter(
       'skein_merge_overridden_observations_total',
