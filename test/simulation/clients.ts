@@ -7,7 +7,7 @@ import { uuid, type Random } from '../../src/base/random.js';
 import { SYSTEM_USER } from '../../src/control/apiserver/writes/executor.js';
 import type { WriteRequest } from '../../src/control/apiserver/writes/write-request.js';
 import type { ObjectKey, WriteReply } from '../../src/store/object-store.js';
-import type { SimCluster, SimPeer } from '../../src/testing/sim-cluster.js';
+import type { Life, SimCluster, SimPeer } from '../../src/testing/sim-cluster.js';
 
 /** One operation as a client saw it. */
 export interface Operation {
@@ -95,6 +95,8 @@ export const registerLog = logOf;
 
 export class Clients {
   readonly operations: Operation[] = [];
+  /** Called with each answer, by the process that gave it. */
+  onAnswered: ((operation: Operation, life: Life) => void) | undefined;
   private stopped = false;
   private running = 0;
 
@@ -184,6 +186,7 @@ export class Clients {
     if (reply.code === 504 || (reply.code === 503 && operation.kind === 'vote')) return undefined;
     operation.endMs = this.cluster.clock.monotonicMs();
     operation.code = reply.code;
+    this.onAnswered?.(operation, life);
     if (reply.code >= 500) throw new Error(`operation ${operation.n}: ${JSON.stringify(reply)}`);
     const body = reply.body as KubeObject | undefined;
     if (reply.code < 300 && !body?.metadata) throw new Error(`operation ${operation.n}: an answer without body`);
@@ -261,6 +264,7 @@ export class Clients {
     if (!object) return;
     operation.endMs = this.cluster.clock.monotonicMs();
     operation.code = 200;
+    this.onAnswered?.(operation, life);
     operation.seen = logOf(object);
   }
 }

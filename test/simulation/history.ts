@@ -5,7 +5,10 @@ import { FRAME_RANGE } from '../../src/store/replication/frame-log.js';
 import { SimCluster, type SimClusterOptions, type SimPeer } from '../../src/testing/sim-cluster.js';
 import { checkConvergence, checkOperations, checkOrder, dump, Observer } from './checks.js';
 import { Clients } from './clients.js';
-import { JOINING, SPLITTING, strike, WHOLE, type FaultContext } from './faults.js';
+import { JOINING, SPLITTING, strike, WHOLE, type Fault, type FaultContext } from './faults.js';
+import { Removals } from './removals.js';
+import type { Trait } from './trait.js';
+import { Upgrades } from './upgrades.js';
 
 export interface HistoryResult {
   readonly seed: number;
@@ -35,9 +38,14 @@ const ROUNDS: readonly (readonly [least: number, more: number])[] = [
   [6, 8],
 ];
 
+/** Every eighth history each has the faults of upgrades, and of removals, too. */
+const traitOf = (seed: number): TraitName => (({ 5: 'upgrades', 7: 'removals' }) as const)[seed % 8] ?? 'none';
+export type TraitName = 'none' | 'upgrades' | 'removals';
+
 /** What of a history is otherwise, to see that its checks notice. */
 export type Breakage = Partial<Omit<SimClusterOptions, 'seed' | 'peers' | 'onLog'>> & {
   readonly whole?: boolean;
+  readonly trait?: TraitName;
   /** Reads do not ask the sequencer how far it is. */
   readonly staleReads?: boolean;
 };
@@ -50,7 +58,7 @@ function clusterFor(seed: number, random: Random, breakage: Breakage, onLog?: Si
     ...(random.int(5) === 0 ? { duplicateChance: 0.02 } : {}),
     ...(random.int(5) === 0 ? { overtakeChance: 0.02 } : {}),
   };
-  const { whole: _, staleReads: __, ...others } = breakage;
+  const { whole: _, staleReads: __, trait: ___, ...others } = breakage;
   const cluster = new SimCluster({
     seed,
     peers,
@@ -73,7 +81,14 @@ export async function runHistory(
   breakage: Breakage = {},
 ): Promise<HistoryResult> {
   const random = seededRandom(seed * 7919 + 17);
-  const { cluster, whole, link } = clusterFor(seed, random, breakage, onLog);
+  const { trait: name = traitOf(seed) } = breakage;
+  // eslint-disable-next-line prefer-const -- the cluster logs before there is one
+  let trait: Trait | undefined;
+  const listen: SimClusterOptions['onLog'] = (ms, peer, level, message, fields) => {
+    trait?.onLog?.(peer, message);
+    onLog?.(ms, peer, level, message, fields);
+  };
+  const { cluster, whole, link } = clusterFor(seed, random, breakage, name === 'none' ? onLog : listen);
   const peers = cluster.peers.length;
   const faults: string[] = whole ? [] : Object.keys(link);
   const note = (what: string) => {
@@ -84,20 +99,25 @@ export async function runHistory(
   const observer = new Observer(cluster);
   const clients = new Clients(cluster, random, 180, breakage.staleReads);
   await cluster.until(clients.prepare(cluster.peers[0] as SimPeer));
+  if (name === 'upgrades') trait = new Upgrades(cluster, note, random.int(3) > 0);
+  else if (name === 'removals') trait = new Removals(cluster, clients);
+  const members = () => trait?.members?.() ?? cluster.peers;
   clients.start(3);
   if (whole) observer.wander(random);
   const [least, more] = ROUNDS[random.int(ROUNDS.length)] as (typeof ROUNDS)[number];
   const rounds = least + random.int(more);
   const faultsDone = whole
-    ? disturbWhole({ cluster, random, note }, rounds)
-    : disturb(cluster, random, note, rounds, [...SPLITTING, ...JOINING]);
+    ? disturbWhole({ cluster, random, note }, rounds, [...WHOLE, ...(trait?.wholeFaults ?? [])])
+    : disturb(cluster, random, note, rounds, [...SPLITTING, ...JOINING, ...(trait?.faults ?? [])]);
   await cluster.until(faultsDone, 120_000, 'the faults');
   clients.stop();
   const fromMs = cluster.clock.monotonicMs();
+  trait?.beforeMending();
   await mend(cluster, note);
   const problems: string[] = [];
   try {
-    await cluster.clock.run(() => clients.idle && cluster.isSettled(), { limitMs: CONVERGENCE_MS });
+    const isDone = () => clients.idle && cluster.isSettled(members()) && (trait?.isDone() ?? true);
+    await cluster.clock.run(isDone, { limitMs: CONVERGENCE_MS });
   } catch {
     problems.push(
       `not settled ${CONVERGENCE_MS} ms after the last repair: ${describe(cluster)} clients ${clients.idle ? 'idle' : 'busy'}`,
@@ -105,12 +125,13 @@ export async function runHistory(
   }
   const convergedMs = cluster.clock.monotonicMs() - fromMs;
   if (problems.length === 0) {
+    trait?.finish();
     problems.push(...checkConvergence(cluster));
     problems.push(...checkOperations(clients.operations, cluster.peers[0] as SimPeer, whole));
     problems.push(...checkOrder(clients.operations, cluster.peers[0] as SimPeer, whole));
     problems.push(...observer.checkWatches(whole));
   }
-  problems.push(...observer.problems);
+  problems.push(...observer.problems, ...(trait?.problems ?? []));
   const acknowledged = clients.operations.filter(({ code }) => code > 0 && code < 300).length;
   const digest = problems.length === 0 ? dump(cluster.peers[0] as SimPeer) : '';
   for (const peer of cluster.peers) peer.crash();
@@ -141,12 +162,12 @@ const describe = (cluster: SimCluster): string =>
 export type Note = (what: string) => void;
 
 /** Faults that never split the cluster, one at a time. */
-async function disturbWhole(context: FaultContext, rounds: number): Promise<void> {
+async function disturbWhole(context: FaultContext, rounds: number, faults: readonly Fault[]): Promise<void> {
   const { cluster, random } = context;
   const isCalm = () => cluster.isWhole() && cluster.isMeshed() && cluster.peers.every(({ disk }) => !disk.isFull);
   for (let round = 0; round < rounds; round++) {
     await cluster.clock.sleep(50 + random.int(600));
-    await strike(context, WHOLE);
+    await strike(context, faults);
     while (!isCalm()) await cluster.clock.sleep(50);
   }
 }
@@ -157,7 +178,7 @@ export async function disturb(
   random: Random,
   note: Note,
   rounds = 5 + random.int(6),
-  faults = SPLITTING,
+  faults: readonly Fault[] = SPLITTING,
 ): Promise<void> {
   for (let round = 0; round < rounds; round++) {
     await cluster.clock.sleep(50 + random.int(1_000));
