@@ -1,4 +1,4 @@
-/** An API server on a memory store over plain HTTP, and the real kubectl pointed at it. */
+/** An API server on a memory store over plain HTTP, or TLS with HTTP/2, and the real kubectl pointed at it. */
 import assert from 'node:assert/strict';
 import { execFile, spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
@@ -12,8 +12,9 @@ import { systemRandom } from '../../../src/base/random.js';
 import { NAMESPACES } from '../../../src/api/resource.js';
 import { KindRegistry } from '../../../src/api/schema/registry.js';
 import type { InProcessClient } from '../../../src/control/apiserver/client.js';
-import { ApiServer } from '../../../src/control/apiserver/http/server.js';
+import { ApiServer, type ApiServerOptions } from '../../../src/control/apiserver/http/server.js';
 import { createApiPipeline, createWritePipeline } from '../../../src/control/apiserver/pipeline.js';
+import { type NodeDialer, NodeProxy } from '../../../src/control/apiserver/proxy/node-proxy.js';
 import { registerMetricsKinds } from '../../../src/control/apiserver/resourcemetrics/kinds.js';
 import { ResourceMetrics } from '../../../src/control/apiserver/resourcemetrics/resource-metrics.js';
 import { type KubeletReader, UsageSampler } from '../../../src/control/apiserver/resourcemetrics/sampler.js';
@@ -84,7 +85,14 @@ export interface TestCluster {
 }
 
 export async function startCluster(
-  options: { readonly anonymous?: boolean; readonly tls?: boolean; readonly kubelets?: KubeletReader } = {},
+  options: {
+    readonly anonymous?: boolean;
+    readonly tls?: boolean;
+    readonly kubelets?: KubeletReader;
+    /** How nodes are reached, for logs and the like. */
+    readonly dialer?: NodeDialer;
+    readonly limits?: Pick<ApiServerOptions, 'bodyBytes' | 'bodyMs' | 'watch'>;
+  } = {},
 ): Promise<TestCluster> {
   const registry = KindRegistry.load();
   const writes = createWritePipeline({ registry, random: systemRandom });
@@ -110,11 +118,13 @@ export async function startCluster(
   const server = new ApiServer(
     {
       ...pipeline.server,
+      ...(options.dialer ? { nodes: new NodeProxy({ store, reads, dialer: options.dialer }) } : {}),
       ...(sampler ? { resourceMetrics: new ResourceMetrics({ reads, clock: systemClock, sampler }) } : {}),
     },
     {
       port: 0,
       host: '127.0.0.1',
+      ...options.limits,
       ...(options.anonymous ? {} : { insecureUser: SYSTEM_USER }),
       ...(serving && ca ? { tls: { key: serving.keyPem, cert: serving.certPem, ca: ca.certPem } } : {}),
     },

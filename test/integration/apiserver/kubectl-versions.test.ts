@@ -59,7 +59,8 @@ for (const kubectl of ALL_KUBECTLS) {
         process.stderr.write(`      SKIPPED: ${kubectl.path} is not installed\n`);
         this.skip();
       }
-      cluster = await startCluster();
+      // By TLS, and so by HTTP/2.
+      cluster = await startCluster({ tls: true });
     });
     after(async () => cluster?.stop());
 

@@ -2,6 +2,7 @@
  * The HTTPS front of a peer: authentication, authorization, routing. Every answer is Kubernetes' own: objects, tables,
  * `Status` failures. Nothing is kept per client but open watches and upgraded connections, which end with the server.
  */
+import { setMaxListeners } from 'node:events';
 import type { AddressInfo } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { TLSSocket } from 'node:tls';
@@ -143,6 +144,8 @@ export class ApiServer implements Service {
     private readonly deps: ApiServerDeps,
     private readonly options: ApiServerOptions,
   ) {
+    // Every watch listens to it.
+    setMaxListeners(0, this.stopping.signal);
     this.reads = deps.reads ?? new ObjectReads(deps);
     const limits = {
       bodyBytes: options.bodyBytes ?? 3 * 1024 * 1024,
