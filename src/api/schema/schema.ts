@@ -6,6 +6,7 @@
 /** The parts of an OpenAPI v3 schema (with Kubernetes' extensions) that are used here. */
 export interface OpenApiSchema {
   readonly $ref?: string;
+  readonly description?: string;
   readonly type?: string;
   readonly format?: string;
   readonly properties?: Readonly<Record<string, OpenApiSchema>>;

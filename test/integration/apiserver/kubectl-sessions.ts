@@ -314,7 +314,11 @@ export const DISCOVERY: readonly Step[] = [
   },
   {
     run: 'explain deploy.spec.strategy',
-    out: /KIND: +Deployment\nVERSION: +(?:apps\/)?v1\n[\s\S]*rollingUpdate\t<RollingUpdateDeployment>/,
+    out: /KIND: +Deployment\nVERSION: +(?:apps\/)?v1\n[\s\S]*\nDESCRIPTION:\n +How old pods are[\s\S]*rollingUpdate\t<RollingUpdateDeployment>\n +Limits of/,
+  },
+  {
+    run: 'explain deploy.spec.strategy --output plaintext-openapiv2',
+    out: /\nDESCRIPTION:\n +How old pods are[\s\S]*rollingUpdate\t<Object>\n +Limits of/,
   },
   { run: 'explain pods --recursive', out: /\n {6}livenessProbe\t<Probe>\n/ },
   { run: 'explain pods.spec.absent', code: 1, err: 'error: field "absent" does not exist\n' },

@@ -2,6 +2,7 @@
 import protobuf from 'protobufjs';
 import { v2Schema } from '../../../api/customresources/published-schema.js';
 import type { KindRegistry, ResourceInfo } from '../../../api/schema/registry.js';
+import type { BuiltInSchemas } from './built-in-schemas.js';
 import { customSchemas } from './custom-schemas.js';
 import { describedPaths, isWrite, patchTypes, WRITE_PARAMETERS, type DescribedPath, type Operation } from './paths.js';
 import { OPENAPI_V2_MESSAGES } from './v2-messages.js';
@@ -157,7 +158,10 @@ export class OpenApiV2 {
   private custom: { readonly generation: number; readonly document: Document } | undefined;
   private readonly answers = new Map<'json' | 'protobuf', { readonly generation: number; readonly bytes: Buffer }>();
 
-  constructor(private readonly registry: KindRegistry) {}
+  constructor(
+    private readonly registry: KindRegistry,
+    private readonly builtInSchemas: BuiltInSchemas,
+  ) {}
 
   json(): Buffer {
     return this.answer('json', () => {
@@ -189,7 +193,7 @@ export class OpenApiV2 {
     const { registry } = this;
     return (this.builtIn ??= buildDocument(
       registry.all().filter(({ custom }) => !custom),
-      registry.compiler.schemas,
+      this.builtInSchemas.all(),
     ));
   }
 

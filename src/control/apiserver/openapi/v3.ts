@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto';
 import { PageNotFound } from '../../../api/errors.js';
 import type { KindRegistry } from '../../../api/schema/registry.js';
+import type { BuiltInSchemas } from './built-in-schemas.js';
 import { customSchemas } from './custom-schemas.js';
 import type { OpenApiSchema } from '../../../api/schema/schema.js';
 import {
@@ -75,7 +76,10 @@ function pathParameters({ info, item }: DescribedPath) {
 export class OpenApiV3 {
   private readonly documents = new Map<string, { bytes: Buffer; hash: string; generation: number }>();
 
-  constructor(private readonly registry: KindRegistry) {}
+  constructor(
+    private readonly registry: KindRegistry,
+    private readonly builtInSchemas: BuiltInSchemas,
+  ) {}
 
   /** `GET /openapi/v3`. */
   index(): object {
@@ -120,7 +124,7 @@ export class OpenApiV3 {
       paths[described.path] = { ...Object.fromEntries(operations), parameters: pathParameters(described) };
     }
     const custom = customSchemas(infos);
-    const known = { ...this.registry.compiler.schemas, ...custom };
+    const known = { ...this.builtInSchemas.all(), ...custom };
     const schemas = reachableSchemas(known, [
       ...Object.keys(custom),
       ...infos.map(({ schemaName }) => schemaName),
