@@ -238,6 +238,8 @@ export function checkOperations(operations: readonly Operation[], peer: SimPeer,
   for (const name of GROW) {
     const data = get('configmaps', name)?.data ?? {};
     for (const one of acked('grow', name)) if (!(`k${one.n}` in data)) lost(one, 'its key is gone');
+    for (const { n, kind, code } of operations)
+      if (kind === 'grow' && code === 503 && `k${n}` in data) problems.push(`grow ${n} was refused, and is in ${name}`);
   }
   for (const name of DEPLOYMENTS) {
     const object = get('deployments', name);
@@ -305,6 +307,8 @@ function stepOf(one: Operation): Step | undefined {
   const { n, kind, startMs, endMs, code, base, seen, uid } = one;
   const after = base === '' ? String(n) : `${base},${n}`;
   const step = (apply: Step['apply']): Step => ({ startMs, endMs, apply, text: `${kind} ${n}: ${code}` });
+  // Says nothing of the state, and does nothing to it.
+  if (code === 503) return undefined;
   switch (kind) {
     case 'read':
       return code === 200 ? step((state) => (state === seen ? state : undefined)) : undefined;
@@ -312,7 +316,7 @@ function stepOf(one: Operation): Step | undefined {
       if (code === 409) return step((state) => (state === base ? undefined : state));
       return step((state) => (state === base ? after : undefined));
     case 'vote':
-      // Refused on a state that a part without a majority may have had for long.
+      // A conflict is one with a state that a part without a majority may have had for long.
       return code === 200 || code === 0 ? step((state) => (state === base ? after : undefined)) : undefined;
     case 'create':
     case 'contest':
@@ -347,7 +351,9 @@ function checkNames(operations: readonly Operation[], peer: SimPeer, strict: boo
     if (uid !== undefined && gone.has(uid)) problems.push(`${name} came back after its deletion (${uid})`);
     for (const one of made) {
       // Any deletion that could have come later may have met it.
-      const mayBeGone = deletions.some((deletion) => deletion.endMs >= one.startMs && deletion.code !== 404);
+      const mayBeGone = deletions.some(
+        (deletion) => deletion.endMs >= one.startMs && ![404, 503].includes(deletion.code),
+      );
       if (uid === undefined && !mayBeGone)
         problems.push(`lost: ${one.kind} ${one.n} of ${name} by ${one.peer} at ${one.endMs.toFixed(1)} ms`);
     }

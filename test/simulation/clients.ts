@@ -6,7 +6,7 @@ import type { KubeObject } from '../../src/api/object.js';
 import { uuid, type Random } from '../../src/base/random.js';
 import { SYSTEM_USER } from '../../src/control/apiserver/writes/executor.js';
 import type { WriteRequest } from '../../src/control/apiserver/writes/write-request.js';
-import type { ObjectKey, WriteReply } from '../../src/store/object-store.js';
+import { StoreUnavailable, type ObjectKey, type WriteReply } from '../../src/store/object-store.js';
 import type { Life, SimCluster, SimPeer } from '../../src/testing/sim-cluster.js';
 
 /** One operation as a client saw it. */
@@ -17,11 +17,18 @@ export interface Operation {
   readonly peer: string;
   readonly startMs: number;
   endMs: number;
+  /** Its place in the order of all beginnings and ends, for in virtual time many things happen at once. Infinity: has no end. */
+  readonly began: number;
+  ended: number;
   /** HTTP code; 0 when the outcome is unknown (no answer, or an answer that says so). */
   code: number;
   uid: string;
   /** What a read saw. */
   seen: string;
+  /** Of the objects that are written by `grow`, what a read saw beside it. */
+  grown: { readonly name: string; readonly keys: readonly string[] };
+  /** The version of what was answered; 0 when the answer has none. */
+  revision: number;
   /** The base of a compare-and-set. */
   base: string;
 }
@@ -67,6 +74,10 @@ const pod = (name: string) => ({
   spec: { containers: [{ name: 'c', image: 'nginx' }] },
 });
 
+/** What certainly was not done is answered with 503. */
+const unavailable = (error: unknown): WriteReply | undefined =>
+  error instanceof StoreUnavailable && error.refused ? { code: 503, body: undefined, warnings: [] } : undefined;
+
 type RequestPart = Pick<WriteRequest, 'verb' | 'resource' | 'name'> & Partial<WriteRequest>;
 
 export function requestOf(id: string, part: RequestPart): WriteRequest {
@@ -97,6 +108,7 @@ export class Clients {
   readonly operations: Operation[] = [];
   /** Called with each answer, by the process that gave it. */
   onAnswered: ((operation: Operation, life: Life) => void) | undefined;
+  private moments = 0;
   private stopped = false;
   private running = 0;
 
@@ -167,9 +179,31 @@ export class Clients {
   private begin(kind: Operation['kind'], name: string, peer: SimPeer): Operation {
     const startMs = this.cluster.clock.monotonicMs();
     const n = this.operations.length + 1;
-    const operation = { n, kind, name, peer: peer.id, startMs, endMs: Infinity, code: 0, uid: '', seen: '', base: '' };
+    const operation: Operation = {
+      n,
+      kind,
+      name,
+      peer: peer.id,
+      startMs,
+      endMs: Infinity,
+      began: ++this.moments,
+      ended: Infinity,
+      code: 0,
+      uid: '',
+      seen: '',
+      grown: { name: '', keys: [] },
+      revision: 0,
+      base: '',
+    };
     this.operations.push(operation);
     return operation;
+  }
+
+  private end(operation: Operation, code: number, life: Life): void {
+    operation.endMs = this.cluster.clock.monotonicMs();
+    operation.ended = ++this.moments;
+    operation.code = code;
+    this.onAnswered?.(operation, life);
   }
 
   /** Sends one request and notes the answer. A peer that dies meanwhile, or has no sequencer, leaves the outcome open. */
@@ -178,19 +212,17 @@ export class Clients {
     if (!life) return undefined;
     const id = uuid(this.random);
     const reply = await Promise.race([
-      life.replica.write(id, requestOf(id, part)).catch(() => undefined),
+      life.replica.write(id, requestOf(id, part)).catch(unavailable),
       life.gone.then(() => undefined),
     ]);
-    if (!reply) return undefined;
     // It may have been done all the same, or will be.
-    if (reply.code === 504 || (reply.code === 503 && operation.kind === 'vote')) return undefined;
-    operation.endMs = this.cluster.clock.monotonicMs();
-    operation.code = reply.code;
-    this.onAnswered?.(operation, life);
-    if (reply.code >= 500) throw new Error(`operation ${operation.n}: ${JSON.stringify(reply)}`);
+    if (!reply || reply.code === 504) return undefined;
+    this.end(operation, reply.code, life);
+    if (reply.code >= 500 && reply.code !== 503) throw new Error(`operation ${operation.n}: ${JSON.stringify(reply)}`);
     const body = reply.body as KubeObject | undefined;
     if (reply.code < 300 && !body?.metadata) throw new Error(`operation ${operation.n}: an answer without body`);
     operation.uid = body?.metadata.uid ?? '';
+    if (reply.code < 300) operation.revision = Number(body?.metadata.resourceVersion ?? 0);
     return reply;
   }
 
@@ -249,7 +281,7 @@ export class Clients {
     await Promise.all([this.create(peer, 'contest', 'pods', name), this.create(other, 'contest', 'pods', name)]);
   }
 
-  /** A consistent read of a register. */
+  /** A consistent read of a register, and of what grows. */
   private async read(peer: SimPeer): Promise<void> {
     const { life } = peer;
     if (!life) return;
@@ -262,9 +294,11 @@ export class Clients {
     );
     const object = await Promise.race([read, life.gone.then(() => undefined)]);
     if (!object) return;
-    operation.endMs = this.cluster.clock.monotonicMs();
-    operation.code = 200;
-    this.onAnswered?.(operation, life);
+    const grown = this.pick(GROW);
+    const { data = {} } = life.replica.get(keyOf('configmaps', grown)) as { data?: object };
+    operation.grown = { name: grown, keys: Object.keys(data) };
+    operation.revision = life.replica.revision;
+    this.end(operation, 200, life);
     operation.seen = logOf(object);
   }
 }

@@ -191,6 +191,7 @@ export class Electors {
       const at = entries.indexOf(n);
       if (code === 200 && at < 0)
         problems.push(`lost: append ${n} by ${by} at ${endMs.toFixed(1)} ms: ${entries.join(',')}`);
+      if (code === 503 && at >= 0) problems.push(`append ${n} by ${by} was refused, and is there`);
       if (at >= 0 && entries.slice(0, at).join(',') !== base) {
         problems.push(`append ${n} was based on ${base}, stands in ${entries.join(',')}`);
       }

@@ -21,7 +21,7 @@ export interface AllegianceEvents {
   onLeave(): void;
   /** The view changed, or there is none any more. */
   onView(): void;
-  /** There is a sequencer to ask, perhaps another one. */
+  /** There is a sequencer to ask: see {@link Allegiance.answering}. */
   onSequencer(): void;
   /** The disk failed. */
   onFailure(error: unknown): void;
@@ -34,8 +34,7 @@ export class Allegiance {
   highestSeen: Epoch = NO_EPOCH;
   /** The peer promised to; empty unless following. */
   following = '';
-  /** The log is known to be on the line of the sequencer that is followed. */
-  onLine = false;
+  private isOnLine = false;
   /** Set while this peer is the sequencer. */
   reign: Reign | undefined;
   /** Of the sequencer that is followed. */
@@ -78,6 +77,28 @@ export class Allegiance {
     return this.mode === 'leading' ? this.context.self : this.mode === 'following' ? this.following : '';
   }
 
+  /** The log is known to be on the line of the sequencer that is followed. */
+  get onLine(): boolean {
+    return this.isOnLine;
+  }
+
+  /** Called with every frame. */
+  reachLine(): void {
+    if (this.isOnLine) return;
+    this.isOnLine = true;
+    this.events.onSequencer();
+  }
+
+  /**
+   * The reign that this peer's requests go to, led by `leader`; undefined while there is none. While this peer is brought over to a
+   * line it asks nothing: a sequencer does not know yet what was acknowledged here, nor does this peer show what it would
+   * answer.
+   */
+  get answering(): Epoch | undefined {
+    if (this.mode === 'leading') return this.reign?.epoch;
+    return this.isOnLine ? this.promised : undefined;
+  }
+
   /** Whether a message of that sequencer and epoch is to be obeyed. */
   follows(from: string, epoch: Epoch): boolean {
     return this.mode === 'following' && this.following === from && sameEpoch(epoch, this.promised);
@@ -97,11 +118,11 @@ export class Allegiance {
   /** The way from one mode to another: remembers the group that is left, unless this peer had not come up to it. */
   enter(mode: ReplicaMode, following = ''): void {
     const { view } = this;
-    if (view && (this.mode === 'leading' || this.onLine)) this.formerVoters = view.voters;
+    if (view && (this.mode === 'leading' || this.isOnLine)) this.formerVoters = view.voters;
     this.events.onLeave();
     this.mode = mode;
     this.following = following;
-    this.onLine = false;
+    this.isOnLine = false;
     this.followedView = undefined;
   }
 
@@ -125,7 +146,6 @@ export class Allegiance {
     this.hadView = true;
     this.broadcastState();
     this.events.onView();
-    this.events.onSequencer();
   }
 
   fail(error: unknown): void {
@@ -181,7 +201,7 @@ export class Allegiance {
   private noteContacts(): void {
     const { view } = this;
     const { self, storage, stamps } = this.context;
-    if (!view?.voters.includes(self) || (this.mode !== 'leading' && !this.onLine)) return;
+    if (!view?.voters.includes(self) || (this.mode !== 'leading' && !this.isOnLine)) return;
     const alive = this.context.alive();
     const others = view.voters.filter((peer) => peer !== self && alive.includes(peer));
     if (others.length > 0) storage.noteContacts(others, stamps.next());

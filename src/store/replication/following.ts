@@ -73,7 +73,7 @@ export class Following {
       else this.nack(from, epoch);
       return;
     }
-    allegiance.onLine = true;
+    allegiance.reachLine();
     if (!bytes) {
       this.commit(commit);
       this.acknowledge(from, epoch);
@@ -125,7 +125,7 @@ export class Following {
   private onInstalled(from: string, position: Position): void {
     const { allegiance } = this;
     if (allegiance.mode !== 'following' || allegiance.following !== from) return;
-    allegiance.onLine = true;
+    allegiance.reachLine();
     this.context.send(from, { t: 'ack', epoch: allegiance.promised, position });
     allegiance.broadcastState();
   }

@@ -126,9 +126,8 @@ export class Replica implements Service, ObjectStore {
       this.leading.begin(epoch, heads, takesIn);
       this.requests.retry();
     });
-    const reign = () => allegiance.reign;
-    this.requests = new Requests(context, { reign, leader: () => this.leader });
-    this.desk = new ServiceDesk(context, reign);
+    this.requests = new Requests(context, allegiance);
+    this.desk = new ServiceDesk(context, () => allegiance.reign);
   }
 
   // ---- Service
@@ -266,8 +265,20 @@ export class Replica implements Service, ObjectStore {
     // Alone, this peer still knows what is newest.
     if (this.diskWaits && this.allegiance.mode !== 'leading') throw this.withoutRoom(this.diskWaits);
     const revision = await this.requests.readRevision();
-    await this.state.waitFor(revision, signal);
+    if (this.revision < revision) await this.catchUp(revision, signal);
     return revision;
+  }
+
+  private async catchUp(revision: Revision, signal: AbortSignal | undefined): Promise<void> {
+    const late = new AbortController();
+    const cancel = this.deps.clock.timer(this.settings.requestMs, () =>
+      late.abort(new StoreUnavailable('this peer did not catch up in time', true)),
+    );
+    try {
+      await this.state.waitFor(revision, signal ? AbortSignal.any([signal, late.signal]) : late.signal);
+    } finally {
+      cancel();
+    }
   }
 
   waitFor(revision: Revision, signal: AbortSignal): Promise<void> {
@@ -393,13 +404,13 @@ export class Replica implements Service, ObjectStore {
         this.desk.onWrite(from, message);
         return;
       case 'reply':
-        this.requests.onReply(message.id, message.reply, message.bodyOf, message.revision);
+        this.requests.onReply(from, message);
         return;
       case 'read':
         this.desk.onRead(from, message.n);
         return;
       case 'read-at':
-        this.requests.onReadAt(message.n, message.revision);
+        this.requests.onReadAt(from, message.n, message.revision);
         return;
       case 'sync-start':
       case 'sync-digest':

@@ -1,19 +1,30 @@
 /**
  * Requests that this peer brings to the sequencer, wherever it is: writes and the question for the newest revision. They
  * outlive takeovers: a request goes to each new sequencer with the same id until it is answered or its time is up.
+ *
+ * Guarantees: an answer is given once what it tells of shows at this peer, so whoever stays here reads its own writes, whatever
+ * becomes of the sequencer; only the sequencer on whose line this peer is is asked and heard. What is refused as unavailable
+ * has no effect anywhere. Every wait ends by itself.
  */
 import type { Cancel } from '../../base/clock.js';
 import { StoreUnavailable, type Revision, type WriteReply } from '../object-store.js';
+import { sameEpoch, type Epoch } from '../log-entry.js';
 import type { ReplicaContext } from './context.js';
 import type { ReplicaState } from './replica-state.js';
 import type { Answer } from './executions.js';
+import type { Message } from './messages.js';
 import type { Reign } from './reign.js';
 
 interface Pending {
   readonly id: string;
   readonly request: unknown;
-  sentTo: string;
+  /** The reign whose answer is waited for. */
+  sentTo: Epoch | undefined;
   sentMs: number;
+  /** The last reign that may have it. */
+  tried: Epoch | undefined;
+  /** An earlier reign may have done it, or will, whatever the present one says. */
+  doubtful: boolean;
   /** The log brought the write here, but not as an event: the body has to be sent. */
   full: boolean;
   readonly resolve: (reply: WriteReply) => void;
@@ -23,7 +34,7 @@ interface Pending {
 
 interface Read {
   readonly n: number;
-  sentTo: string;
+  sentTo: Epoch | undefined;
   sentMs: number;
   readonly waiting: { resolve: (revision: Revision) => void; reject: (error: unknown) => void; cancel: Cancel }[];
 }
@@ -42,9 +53,9 @@ export const bodyOf = ({ reply, bodyOf: revision }: Answer, state: ReplicaState)
 
 export interface SequencerLocator {
   /** Set while this peer is the sequencer. */
-  reign(): Reign | undefined;
-  /** The sequencer this peer follows; empty without one. */
-  leader(): string;
+  readonly reign: Reign | undefined;
+  /** The reign on whose line this peer is. */
+  readonly answering: Epoch | undefined;
 }
 
 export class Requests {
@@ -59,18 +70,28 @@ export class Requests {
     private readonly locate: SequencerLocator,
   ) {}
 
-  /** Resolves with the answer once it is certain. Rejects with {@link StoreUnavailable}; the outcome is then unknown. */
+  /**
+   * Resolves with the answer once it is certain and shows here. Rejects with {@link StoreUnavailable}: unless it says that the
+   * request was refused, the outcome is unknown.
+   */
   write(id: string, request: unknown): Promise<WriteReply> {
     const { options, clock } = this.context;
     if (this.pending.size >= options.pendingRequests) {
-      return Promise.reject(new StoreUnavailable('too many writes are waiting'));
+      return Promise.reject(new StoreUnavailable('too many writes are waiting', true));
     }
     return new Promise((resolve, reject) => {
-      const cancelDeadline = clock.timer(options.requestMs, () => {
-        this.pending.delete(id);
-        reject(new StoreUnavailable('no sequencer answered in time'));
-      });
-      const entry: Pending = { id, request, sentTo: '', sentMs: 0, full: false, resolve, reject, cancelDeadline };
+      const entry: Pending = {
+        id,
+        request,
+        sentTo: undefined,
+        sentMs: 0,
+        tried: undefined,
+        doubtful: false,
+        full: false,
+        resolve,
+        reject,
+        cancelDeadline: clock.timer(options.requestMs, () => this.giveUp(entry, 'no sequencer answered in time')),
+      };
       this.pending.set(id, entry);
       this.dispatch(entry);
     });
@@ -80,11 +101,11 @@ export class Requests {
   readRevision(): Promise<Revision> {
     return new Promise((resolve, reject) => {
       const fresh = !this.next;
-      this.next ??= { n: ++this.readSequence, sentTo: '', sentMs: 0, waiting: [] };
+      this.next ??= { n: ++this.readSequence, sentTo: undefined, sentMs: 0, waiting: [] };
       const read = this.next;
       const cancel = this.context.clock.timer(this.context.options.requestMs, () => {
         this.dropRead(read);
-        reject(new StoreUnavailable('no sequencer answered in time'));
+        reject(new StoreUnavailable('no sequencer answered in time', true));
       });
       read.waiting.push({ resolve, reject, cancel });
       if (fresh && !this.asked) this.ask();
@@ -93,32 +114,30 @@ export class Requests {
 
   /** The sequencer may have changed, or time has passed: ask again whatever is unanswered. */
   retry(): void {
-    const now = this.context.clock.monotonicMs();
-    const { resendMs } = this.context.options;
-    const target = this.target();
-    for (const entry of this.pending.values()) {
-      if (entry.sentTo !== target || now - entry.sentMs >= resendMs) this.dispatch(entry);
-    }
-    if (this.asked && (this.asked.sentTo !== target || now - this.asked.sentMs >= resendMs)) this.sendRead(this.asked);
-    else if (!this.asked && this.next) this.ask();
+    for (const entry of this.pending.values()) if (this.isDue(entry)) this.dispatch(entry);
+    if (this.asked) {
+      if (this.isDue(this.asked)) this.sendRead(this.asked);
+    } else if (this.next) this.ask();
   }
 
-  onReply(id: string, reply: WriteReply | null, bodyOf: Revision | null, revision: Revision): void {
+  onReply(from: string, { id, reply, bodyOf, revision }: Message & { t: 'reply' }): void {
     const entry = this.pending.get(id);
-    if (!entry) return;
+    const epoch = this.locate.answering;
+    // Of a sequencer that this peer has left: what it tells of may never show here.
+    if (!entry || epoch?.leader !== from) return;
     if (!reply) {
       // The sequencer stepped down: the retry after the next change of view finds the new one.
-      entry.sentTo = '';
+      entry.sentTo = undefined;
       return;
     }
-    void this.finish(entry, { reply, bodyOf, revision });
+    this.answer(entry, { reply, bodyOf, revision }, epoch);
   }
 
-  onReadAt(n: number, revision: Revision | null): void {
+  onReadAt(from: string, n: number, revision: Revision | null): void {
     const read = this.asked;
-    if (!read || read.n !== n) return;
+    if (!read || read.n !== n || this.locate.answering?.leader !== from) return;
     if (revision === null) {
-      read.sentTo = '';
+      read.sentTo = undefined;
       return;
     }
     this.asked = undefined;
@@ -131,65 +150,74 @@ export class Requests {
 
   /** Rejects everything that waits. */
   stop(): void {
-    const gone = new StoreUnavailable('the replica is stopping');
-    for (const entry of this.pending.values()) {
-      entry.cancelDeadline();
-      entry.reject(gone);
-    }
-    this.pending.clear();
+    const why = 'the replica is stopping';
+    for (const entry of this.pending.values()) this.giveUp(entry, why);
     for (const read of [this.asked, this.next]) {
       for (const { reject, cancel } of read?.waiting ?? []) {
         cancel();
-        reject(gone);
+        reject(new StoreUnavailable(why, true));
       }
     }
     this.asked = undefined;
     this.next = undefined;
   }
 
-  private target(): string {
-    return this.locate.reign() ? this.context.self : this.locate.leader();
+  private isDue({ sentTo, sentMs }: Pending | Read): boolean {
+    const { answering } = this.locate;
+    if (!sentTo || !answering || !sameEpoch(sentTo, answering)) return true;
+    return this.context.clock.monotonicMs() - sentMs >= this.context.options.resendMs;
   }
 
   private dispatch(entry: Pending): void {
-    const target = this.target();
-    entry.sentTo = target;
+    const { answering: epoch, reign } = this.locate;
     entry.sentMs = this.context.clock.monotonicMs();
-    if (target === '') return;
-    if (target !== this.context.self) {
-      if (!this.context.send(target, { t: 'write', id: entry.id, request: entry.request, full: entry.full }))
-        entry.sentTo = '';
+    entry.sentTo = undefined;
+    if (!epoch) return;
+    if (!reign) {
+      const { id, request, full } = entry;
+      if (this.context.send(epoch.leader, { t: 'write', id, request, full })) sent(entry, epoch);
       return;
     }
-    this.locate
-      .reign()
-      ?.submit(entry.id, entry.request)
-      .then(
-        (answer) => this.finish(entry, answer),
-        () => (entry.sentTo = ''),
-      );
+    sent(entry, epoch);
+    reign.submit(entry.id, entry.request).then(
+      (answer) => this.answer(entry, answer, epoch),
+      () => (entry.sentTo = undefined),
+    );
+  }
+
+  /** Gives the answer when what it tells of shows here, which is nearly always so by now. */
+  private answer(entry: Pending, answer: Answer, epoch: Epoch): void {
+    if (this.context.state.applied.revision >= answer.revision) this.finish(entry, answer);
+    else void this.answerLater(entry, answer, epoch);
+  }
+
+  private async answerLater(entry: Pending, answer: Answer, epoch: Epoch): Promise<void> {
+    const { state, clock, options } = this.context;
+    const abort = new AbortController();
+    const cancel = clock.timer(options.resendMs, () => abort.abort());
+    const isShown = await state.waitFor(answer.revision, abort.signal).then(
+      () => true,
+      () => false,
+    );
+    cancel();
+    const { answering } = this.locate;
+    // On another line the revision is another write: the sequencer of that one has to say.
+    if (isShown && answering && sameEpoch(answering, epoch)) this.finish(entry, answer);
+    else entry.sentTo = undefined;
   }
 
   /** A body that the log already brought here is taken from there: it is the same frozen object that watchers see. */
-  private async finish(entry: Pending, { reply, bodyOf, revision }: Answer): Promise<void> {
-    if (bodyOf !== null) {
-      const abort = new AbortController();
-      const cancel = this.context.clock.timer(this.context.options.resendMs, () => abort.abort());
-      try {
-        await this.context.state.waitFor(revision, abort.signal);
-      } catch {
-        entry.sentTo = '';
-        return;
-      } finally {
-        cancel();
-      }
-    }
+  private finish(entry: Pending, { reply, bodyOf }: Answer): void {
     if (this.pending.get(entry.id) !== entry) return;
-    // The log must be that in which the answer was given: on another line the revision is another write.
+    if (reply.code >= 500 && entry.doubtful) {
+      this.giveUp(entry, 'an earlier sequencer may have done it, which the present one refuses');
+      return;
+    }
     const { state } = this.context;
+    // The log must be that in which the answer was given: on another line the revision is another write.
     const known = bodyOf !== null && state.replyTo(entry.id)?.bodyOf === bodyOf ? state.shownBy(bodyOf) : undefined;
     const body = known ?? reply.body;
-    if (bodyOf !== null && (body === null || body === undefined) && this.target() !== this.context.self) {
+    if (bodyOf !== null && (body === null || body === undefined) && !this.locate.reign) {
       entry.full = true;
       this.dispatch(entry);
       return;
@@ -199,6 +227,12 @@ export class Requests {
     entry.resolve({ ...reply, body: body ?? FORGOTTEN_BODY });
   }
 
+  private giveUp(entry: Pending, why: string): void {
+    this.pending.delete(entry.id);
+    entry.cancelDeadline();
+    entry.reject(new StoreUnavailable(why, entry.tried === undefined));
+  }
+
   private ask(): void {
     this.asked = this.next;
     this.next = undefined;
@@ -206,21 +240,19 @@ export class Requests {
   }
 
   private sendRead(read: Read): void {
-    const target = this.target();
-    read.sentTo = target;
+    const { answering: epoch, reign } = this.locate;
     read.sentMs = this.context.clock.monotonicMs();
-    if (target === '') return;
-    if (target !== this.context.self) {
-      if (!this.context.send(target, { t: 'read', n: read.n })) read.sentTo = '';
+    read.sentTo = undefined;
+    if (!epoch) return;
+    if (!reign) {
+      if (this.context.send(epoch.leader, { t: 'read', n: read.n })) read.sentTo = epoch;
       return;
     }
-    this.locate
-      .reign()
-      ?.readRevision()
-      .then(
-        (revision) => this.onReadAt(read.n, revision),
-        () => (read.sentTo = ''),
-      );
+    read.sentTo = epoch;
+    reign.readRevision().then(
+      (revision) => this.onReadAt(epoch.leader, read.n, revision),
+      () => (read.sentTo = undefined),
+    );
   }
 
   private dropRead(read: Read): void {
@@ -228,4 +260,10 @@ export class Requests {
     if (this.next === read) this.next = undefined;
     if (!this.asked && this.next) this.ask();
   }
+}
+
+function sent(entry: Pending, epoch: Epoch): void {
+  entry.doubtful ||= entry.tried !== undefined && !sameEpoch(entry.tried, epoch);
+  entry.tried = epoch;
+  entry.sentTo = epoch;
 }
