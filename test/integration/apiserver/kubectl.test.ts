@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
-import { isPresent, KUBECTLS, startCluster, type Result, type TestCluster } from './cluster.js';
+import { KUBECTLS, startCluster, type TestCluster } from './cluster.js';
+import { kubectlRuns, skipWithout } from './kubectl-runs.js';
 
 const MANIFEST = `apiVersion: apps/v1
 kind: Deployment
@@ -26,23 +27,10 @@ for (const { version, path } of KUBECTLS) {
   describe(`kubectl ${version} against the API server`, function () {
     this.timeout(60_000);
     let cluster: TestCluster;
-    const run = (args: readonly string[], input?: string): Promise<Result> => cluster.kubectl(path, args, input);
-    const ok = async (args: readonly string[], input?: string): Promise<string> => {
-      const result = await run(args, input);
-      assert.equal(result.code, 0, `${args.join(' ')}: ${result.stderr}`);
-      return result.stdout;
-    };
-    const refused = async (pattern: RegExp, args: readonly string[], input?: string): Promise<void> => {
-      const result = await run(args, input);
-      assert.notEqual(result.code, 0, result.stdout);
-      assert.match(result.stderr, pattern);
-    };
+    const { run, ok, refused } = kubectlRuns(() => cluster, path);
 
     before(async function () {
-      if (!isPresent(path)) {
-        process.stderr.write(`      SKIPPED: ${path} is not installed\n`);
-        this.skip();
-      }
+      skipWithout(this, path);
       cluster = await startCluster();
     });
     after(async () => cluster?.stop());

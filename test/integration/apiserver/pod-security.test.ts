@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
-import { isPresent, KUBECTLS, startCluster, type Result, type TestCluster } from './cluster.js';
+import { KUBECTLS, startCluster, type TestCluster } from './cluster.js';
+import { kubectlRuns, skipWithout } from './kubectl-runs.js';
 
 const { path } = KUBECTLS[1] ?? { path: '' };
 
@@ -9,13 +10,10 @@ const HOST = PLAIN.replace('plain', 'host').replace('spec: {', 'spec: {hostNetwo
 describe('PodSecurity over HTTP', function () {
   this.timeout(60_000);
   let cluster: TestCluster;
-  const run = (args: readonly string[], input?: string): Promise<Result> => cluster.kubectl(path, args, input);
+  const { run } = kubectlRuns(() => cluster, path);
 
   before(async function () {
-    if (!isPresent(path)) {
-      process.stderr.write(`      SKIPPED: ${path} is not installed\n`);
-      this.skip();
-    }
+    skipWithout(this, path);
     cluster = await startCluster();
   });
   after(async () => cluster?.stop());

@@ -10,7 +10,8 @@ import type { Pod } from '../../../src/api/types/core-v1.js';
 import { eventRecorders } from '../../../src/control/controllers/deps.js';
 import { InformerSet } from '../../../src/control/controllers/informer-set.js';
 import { resourceQuotaController } from '../../../src/control/controllers/resourcequota/controller.js';
-import { isPresent, KUBECTLS, startCluster, type Result, type TestCluster } from './cluster.js';
+import { KUBECTLS, startCluster, type TestCluster } from './cluster.js';
+import { kubectlRuns, skipWithout } from './kubectl-runs.js';
 
 const resources = () =>
   KindRegistry.load()
@@ -36,18 +37,11 @@ describe('quotas and limits over HTTP', function () {
   let running: Service[] = [];
   let namespace = '';
   let counter = 0;
-  const run = (args: readonly string[], input?: string): Promise<Result> =>
-    cluster.kubectl(path, ['-n', namespace, ...args], input);
-  const ok = async (args: readonly string[], input?: string): Promise<string> => {
-    const result = await run(args, input);
-    assert.equal(result.code, 0, `${args.join(' ')}: ${result.stderr}`);
-    return result.stdout;
-  };
-  const refused = async (pattern: RegExp, args: readonly string[], input?: string): Promise<void> => {
-    const result = await run(args, input);
-    assert.notEqual(result.code, 0, result.stdout);
-    assert.match(result.stderr, pattern);
-  };
+  const { ok, refused } = kubectlRuns(
+    () => cluster,
+    path,
+    () => ['-n', namespace],
+  );
   const create = (manifest: string) => ok(['create', '-f', '-'], manifest);
   const used = async (quota: string, name: string): Promise<string> =>
     ok(['get', 'quota', quota, '-o', `jsonpath={.status.used.${name.replaceAll('.', '\\.')}}`]);
@@ -64,10 +58,7 @@ describe('quotas and limits over HTTP', function () {
   };
 
   before(async function () {
-    if (!isPresent(path)) {
-      process.stderr.write(`      SKIPPED: ${path} is not installed\n`);
-      this.skip();
-    }
+    skipWithout(this, path);
     cluster = await startCluster();
     const environment = {
       client: cluster.client,

@@ -14,7 +14,8 @@ import { CLUSTERROLES, DEFAULT_POLICY } from '../../../src/control/controllers/b
 import { clusterRoleAggregationController } from '../../../src/control/controllers/clusterroleaggregation/controller.js';
 import { eventRecorders } from '../../../src/control/controllers/deps.js';
 import { InformerSet } from '../../../src/control/controllers/informer-set.js';
-import { isPresent, KUBECTLS, startCluster, type Result, type TestCluster } from './cluster.js';
+import { KUBECTLS, startCluster, type Result, type TestCluster } from './cluster.js';
+import { skipWithout } from './kubectl-runs.js';
 
 /** Runs the controllers of the policy until there is nothing left to write. */
 async function startPolicy({ client, store }: TestCluster): Promise<() => Promise<void>> {
@@ -93,10 +94,7 @@ for (const { version, path } of KUBECTLS) {
     };
 
     before(async function () {
-      if (!isPresent(path)) {
-        process.stderr.write(`      SKIPPED: ${path} is not installed\n`);
-        this.skip();
-      }
+      skipWithout(this, path);
       cluster = await startCluster({ tls: true });
       for (const name of ['kube-public', 'team']) await cluster.client.create(NAMESPACES, { metadata: { name } });
       stopPolicy = await startPolicy(cluster);

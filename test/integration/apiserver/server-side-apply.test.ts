@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import type { KubeObject } from '../../../src/api/object.js';
-import { isPresent, KUBECTLS, startCluster, type Result, type TestCluster } from './cluster.js';
+import { KUBECTLS, startCluster, type TestCluster } from './cluster.js';
+import { kubectlRuns, skipWithout } from './kubectl-runs.js';
 
 const deployment = (replicas: number | undefined, image = 'nginx:1', more = '') => `apiVersion: apps/v1
 kind: Deployment
@@ -20,12 +21,7 @@ for (const { version, path } of KUBECTLS) {
   describe(`server-side apply by kubectl ${version}`, function () {
     this.timeout(60_000);
     let cluster: TestCluster;
-    const run = (args: readonly string[], input?: string): Promise<Result> => cluster.kubectl(path, args, input);
-    const ok = async (args: readonly string[], input?: string): Promise<string> => {
-      const result = await run(args, input);
-      assert.equal(result.code, 0, `${args.join(' ')}: ${result.stderr}`);
-      return result.stdout;
-    };
+    const { run, ok } = kubectlRuns(() => cluster, path);
     const shown = async (what: string): Promise<KubeObject> =>
       JSON.parse(await ok(['get', what, '-o', 'json', '--show-managed-fields'])) as KubeObject;
     const managers = async (what: string) =>
@@ -35,10 +31,7 @@ for (const { version, path } of KUBECTLS) {
     const apply = (input: string, ...flags: string[]) => run(['apply', '--server-side', '-f', '-', ...flags], input);
 
     before(async function () {
-      if (!isPresent(path)) {
-        process.stderr.write(`      SKIPPED: ${path} is not installed\n`);
-        this.skip();
-      }
+      skipWithout(this, path);
       cluster = await startCluster();
     });
     after(async () => cluster?.stop());

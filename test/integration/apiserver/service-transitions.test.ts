@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { SERVICES } from '../../../src/api/resource.js';
 import type { Service, ServiceSpec } from '../../../src/api/types/core-v1.js';
-import { isPresent, KUBECTLS, startCluster, type TestCluster } from './cluster.js';
+import { KUBECTLS, startCluster, type TestCluster } from './cluster.js';
+import { skipWithout } from './kubectl-runs.js';
 
 const { path } = KUBECTLS[1] ?? { path: '' };
 
@@ -9,10 +10,7 @@ describe('changes of a Service over HTTP', function () {
   this.timeout(60_000);
   let cluster: TestCluster;
   before(async function () {
-    if (!isPresent(path)) {
-      process.stderr.write(`      SKIPPED: ${path} is not installed\n`);
-      this.skip();
-    }
+    skipWithout(this, path);
     cluster = await startCluster();
   });
   after(async () => cluster?.stop());
