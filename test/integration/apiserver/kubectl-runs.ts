@@ -10,11 +10,11 @@ export function skipWithout(suite: Mocha.Context, path: string): void {
 }
 
 export interface KubectlRuns {
-  run(args: readonly string[], input?: string): Promise<Result>;
+  readonly run: (args: readonly string[], input?: string) => Promise<Result>;
   /** What it prints; it has to succeed. */
-  ok(args: readonly string[], input?: string): Promise<string>;
+  readonly ok: (args: readonly string[], input?: string) => Promise<string>;
   /** It has to fail, with such an error. */
-  refused(pattern: RegExp, args: readonly string[], input?: string): Promise<void>;
+  readonly refused: (pattern: RegExp, args: readonly string[], input?: string) => Promise<void>;
 }
 
 /** @param flags before all arguments of each run. */
