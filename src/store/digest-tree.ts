@@ -139,7 +139,7 @@ export const differingBuckets = (a: readonly string[], b: readonly string[]): nu
 /** The leaves of a bucket whose digests differ. */
 export function differingLeaves(bucket: number, ours: Uint8Array, theirs: Uint8Array): number[] {
   return leavesIn(bucket).filter((_, i) => {
-    const [from, to] = [i * DIGEST_BYTES, (i + 1) * DIGEST_BYTES];
-    return !Buffer.from(ours.subarray(from, to)).equals(theirs.subarray(from, to));
+    for (let at = i * DIGEST_BYTES; at < (i + 1) * DIGEST_BYTES; at++) if (ours[at] !== theirs[at]) return true;
+    return false;
   });
 }

@@ -12,6 +12,7 @@ import { basename, dirname, join } from 'node:path';
 import { ClassicLevel } from 'classic-level';
 import { systemClock, type Clock } from '../base/clock.js';
 import { deferred, type Deferred } from '../base/deferred.js';
+import { WorkSlices } from '../base/work-slices.js';
 import { DiskCorrupt, type Disk, type DiskOperation } from './disk.js';
 import { isNoRoom, plainError } from './level/errors.js';
 import { checkFiles } from './level/files.js';
@@ -35,6 +36,8 @@ const RETRY_MS = 500;
 /** Damaged stores that are kept; the oldest goes first. */
 export const MAX_SET_ASIDE = 3;
 const PROBLEMS_TOLD = 5;
+/** Operations handed over in one go. */
+const SLICE_OPERATIONS = 500;
 
 export class LevelDisk implements Disk {
   private level: ClassicLevel<string, Uint8Array> | undefined;
@@ -231,10 +234,27 @@ export class LevelDisk implements Disk {
     if (this.batches < batches) throw new DiskCorrupt(`the store in ${this.path} lost batches when the disk was full`);
   }
 
+  /** As one batch all the same. Handing its operations over is what takes time. */
+  private async putLarge(operations: readonly DiskOperation[], sync: boolean): Promise<void> {
+    const batch = this.db.batch();
+    try {
+      const slices = new WorkSlices(this.clock, SLICE_OPERATIONS);
+      for (const operation of operations) {
+        if (operation.type === 'put') batch.put(operation.key, operation.value);
+        else batch.del(operation.key);
+        if (slices.isOver()) await slices.pause();
+      }
+      await batch.write({ sync });
+    } finally {
+      await batch.close();
+    }
+  }
+
   private async put(operations: readonly DiskOperation[], sync: boolean): Promise<void> {
     const batches = this.batches + 1;
     const count: DiskOperation = { type: 'put', key: BATCH_COUNT_KEY, value: Buffer.from(String(batches), 'latin1') };
-    await this.db.batch([...operations, count], { sync });
+    if (operations.length < SLICE_OPERATIONS) await this.db.batch([...operations, count], { sync });
+    else await this.putLarge([...operations, count], sync);
     this.batches = batches;
     if (!sync) return;
     this.durable = batches;

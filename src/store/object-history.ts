@@ -5,6 +5,7 @@
  *
  * The changes are also the way back to earlier states: undone one by one, from the present state.
  */
+import type { WorkSlices } from '../base/work-slices.js';
 import type { KubeObject } from '../api/object.js';
 import type { VersionRange } from '../base/version-range.js';
 import type { DiskOperation } from './disk.js';
@@ -62,7 +63,10 @@ const CHANGE_BYTES = 200;
 const FIELD_BYTES = 64;
 
 /** About what a change takes, in bytes. */
-function sizeOf({ fields, last }: ObjectChange): number {
+function sizeOf(change: ObjectChange): number {
+  const known = prepared.get(change);
+  if (known) return known.bytes;
+  const { fields, last } = change;
   let bytes = CHANGE_BYTES + weightOf(last);
   for (const field of fields) bytes += FIELD_BYTES + weightOf(field.old) + weightOf(field.new);
   return bytes;
@@ -77,9 +81,20 @@ function weightOf(value: unknown): number {
   return bytes;
 }
 
+/** Changes that are to be taken over all at once: their size, and their form on disk. */
+const prepared = new WeakMap<ObjectChange, { readonly bytes: number; readonly encoded: Uint8Array }>();
+
+function* diskOperations(unwritten: ReadonlyMap<string, ObjectChange | undefined>): Generator<DiskOperation> {
+  for (const [key, change] of unwritten) {
+    if (!change) yield { type: 'del', key };
+    else yield { type: 'put', key, value: prepared.get(change)?.encoded ?? encodeChanges([change]) };
+    if (change) prepared.delete(change);
+  }
+}
+
 export class ObjectHistory {
   /** The object that was not changed for longest comes first. */
-  private readonly objects = new Map<string, Kept>();
+  private objects = new Map<string, Kept>();
   private total = 0;
   /** What differs from the disk: a change to be written, or undefined for one to be removed. */
   private unwritten = new Map<string, ObjectChange | undefined>();
@@ -108,6 +123,25 @@ export class ObjectHistory {
     this.trim();
   }
 
+  /** The same, to be changed apart and then put in the place of this one by {@link adopt}. Nothing may change here meanwhile. */
+  async staged(slices: WorkSlices): Promise<ObjectHistory> {
+    const copy = new ObjectHistory(this.limits);
+    for (const [key, { changes, bytes }] of this.objects) {
+      copy.objects.set(key, { changes: [...changes], bytes });
+      if (slices.isOver()) await slices.pause();
+    }
+    copy.total = this.total;
+    copy.unwritten = new Map(this.unwritten);
+    return copy;
+  }
+
+  /** Takes over what the other, which is not used any more, knows and has not written. */
+  adopt(other: ObjectHistory): void {
+    this.objects = other.objects;
+    this.total = other.total;
+    this.unwritten = other.unwritten;
+  }
+
   /** There are no objects, so there is no past either; on the disk neither. */
   clear(): void {
     this.objects.clear();
@@ -123,13 +157,16 @@ export class ObjectHistory {
     for (const change of kept.changes) this.unwritten.set(diskKey(key, change), undefined);
   }
 
-  /** What to write, once, so that the disk has what is here. */
-  takeUnwritten(): DiskOperation[] {
+  /** What to write, once, so that the disk has what is here. Encoded one by one as they are asked for. */
+  takeUnwritten(): Iterable<DiskOperation> {
     const { unwritten } = this;
     this.unwritten = new Map();
-    return [...unwritten].map(([key, change]) =>
-      change ? { type: 'put', key, value: encodeChanges([change]) } : { type: 'del', key },
-    );
+    return diskOperations(unwritten);
+  }
+
+  /** Makes it cheap to take over and write that change later. */
+  prepare(change: ObjectChange): void {
+    prepared.set(change, { bytes: sizeOf(change), encoded: encodeChanges([change]) });
   }
 
   /**

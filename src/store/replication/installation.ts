@@ -5,6 +5,8 @@
  * An empty peer writes the pieces as they come: what is on its disk counts only once something is applied. Any other writes
  * them in one batch at the end, for its disk must hold one line's state or the other's.
  */
+import type { Clock } from '../../base/clock.js';
+import { WorkSlices } from '../../base/work-slices.js';
 import type { DiskOperation } from '../disk.js';
 import type { ObjectChange } from '../object-change.js';
 import type { ObjectHistory } from '../object-history.js';
@@ -18,8 +20,7 @@ import { recordWrite, type ReplicaStorage } from './storage.js';
 export interface InstallationDeps {
   readonly storage: ReplicaStorage;
   readonly history: ObjectHistory;
-  /** Lets others work. */
-  pause(): Promise<void>;
+  readonly clock: Clock;
 }
 
 export class Installation {
@@ -31,7 +32,10 @@ export class Installation {
   private newestStamp = NO_STAMP;
   private operations: DiskOperation[] = [];
   private contents: TableContents | undefined;
+  /** With what was received, once that is prepared. */
+  private history: ObjectHistory | undefined;
   private begun = false;
+  private readonly slices: WorkSlices;
 
   constructor(
     private readonly deps: InstallationDeps,
@@ -39,6 +43,7 @@ export class Installation {
     /** Records handled in one go. */
     private readonly slice: number,
   ) {
+    this.slices = new WorkSlices(deps.clock, slice);
     if (isEmpty) this.contents = new TableContents();
   }
 
@@ -80,7 +85,7 @@ export class Installation {
       this.newestStamp = laterStamp(this.newestStamp, record.version);
       if (!record.value) this.deletions.push([record.key, record.version]);
       this.take(record, changesOf(index));
-      if ((index + 1) % this.slice === 0) await this.deps.pause();
+      if (this.slices.isOver()) await this.slices.pause();
     }
     if (!this.isEmpty) return;
     const operations = [...this.operations, ...this.deps.history.takeUnwritten()];
@@ -103,21 +108,39 @@ export class Installation {
     } else {
       this.received.set(record.key, record);
       this.pasts.set(record.key, changes);
+      for (const change of changes) this.deps.history.prepare(change);
     }
   }
 
   /** Makes {@link show} quick. The table must not change from here on. */
   async prepare(table: ObjectTable): Promise<void> {
-    const { deps, slice } = this;
+    const { slices, slice } = this;
     if (this.isEmpty || this.received.size + this.absent.size <= slice) return;
-    const contents = await table.stage(() => deps.pause());
-    let done = 0;
+    const contents = await table.stage(() => slices.pause());
     for (const record of this.received.values()) {
       contents.place(record);
-      if (++done % slice === 0) await deps.pause();
+      if (slices.isOver()) await slices.pause();
     }
-    for (const key of this.absent) contents.remove(key);
+    for (const key of this.absent) {
+      contents.remove(key);
+      if (slices.isOver()) await slices.pause();
+    }
     this.contents = contents;
+    this.history = await this.stagedHistory();
+  }
+
+  private async stagedHistory(): Promise<ObjectHistory> {
+    const { absent, pasts, slices } = this;
+    const history = await this.deps.history.staged(slices);
+    for (const key of absent) {
+      history.replace(key, []);
+      if (slices.isOver()) await slices.pause();
+    }
+    for (const [key, changes] of pasts) {
+      history.replace(key, changes);
+      if (slices.isOver()) await slices.pause();
+    }
+    return history;
   }
 
   /** Puts the state, with those records besides, in the place of the table's. Synchronous. */
@@ -125,7 +148,10 @@ export class Installation {
     const { contents, received, absent, pasts } = this;
     for (const record of contents ? besides : []) contents?.place(record);
     table.replace([...besides, ...received.values()], [...absent], revision, contents);
-    for (const key of absent) this.deps.history.replace(key, []);
-    for (const [key, changes] of pasts) this.deps.history.replace(key, changes);
+    if (this.history) this.deps.history.adopt(this.history);
+    else {
+      for (const key of absent) this.deps.history.replace(key, []);
+      for (const [key, changes] of pasts) this.deps.history.replace(key, changes);
+    }
   }
 }

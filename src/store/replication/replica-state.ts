@@ -3,6 +3,7 @@
  * of peers. Entries become visible (table, watches, waiters) when they are committed, in order.
  */
 import type { Clock } from '../../base/clock.js';
+import { WorkSlices } from '../../base/work-slices.js';
 import { errorText, type Logger } from '../../base/log.js';
 import { formatOf, frameEnd, type Entry, type Frame, type LoggedReply, type Position } from '../log-entry.js';
 import type { DigestTree } from '../digest-tree.js';
@@ -25,6 +26,9 @@ import { stampAt, upToOf, WATERMARK_KEY } from './watermark.js';
 
 /** So much of the log is kept beyond its limits for those who need it at present. */
 export const HELD_LOG_BYTES = 64 * 2 ** 20;
+
+/** Records and changes encoded in one go. */
+const WRITE_SLICE = 500;
 
 /** The mark moves by this share of the retention. */
 const WATERMARK_STEP = 1 / 16;
@@ -230,7 +234,7 @@ export class ReplicaState {
   beginInstallation(slice: number): Installation {
     const isEmpty = this.table.size === 0 && this.head.revision === 0;
     const { clock, storage } = this.deps;
-    return new Installation({ storage, history: this.history, pause: () => clock.sleep(0) }, isEmpty, slice);
+    return new Installation({ storage, clock, history: this.history }, isEmpty, slice);
   }
 
   /**
@@ -384,23 +388,33 @@ export class ReplicaState {
     if (this.dirty.size === 0) return;
     const dirty = this.dirty;
     this.dirty = new Map();
-    this.collectTombstones(dirty);
-    const records: ObjectRecord[] = [];
-    const removed: string[] = [];
-    for (const [key, record] of dirty) {
-      if (record) records.push(record);
-      else removed.push(key);
-    }
-    const applied = this.appliedPosition;
-    const trimmed = this.trimLog(applied.revision);
-    this.deps.storage.raise(this.level);
-    const more = [...trimmed, ...this.history.takeUnwritten()];
-    this.flushing = this.deps.storage.flush(records, removed, applied, this.log.base, { more });
+    this.flushing = this.write(dirty);
     try {
       await this.flushing;
     } finally {
       this.flushing = undefined;
     }
+  }
+
+  /** Encodes in slices what is here at present, and writes it in one batch. */
+  private async write(dirty: Map<string, ObjectRecord | undefined>): Promise<void> {
+    const { clock, storage } = this.deps;
+    this.collectTombstones(dirty);
+    const applied = this.appliedPosition;
+    const operations = this.trimLog(applied.revision);
+    const { base } = this.log;
+    storage.raise(this.level);
+    const unwritten = this.history.takeUnwritten();
+    const slices = new WorkSlices(clock, WRITE_SLICE);
+    for (const [key, record] of dirty) {
+      operations.push(storage.recordOperation(key, record));
+      if (slices.isOver()) await slices.pause();
+    }
+    for (const operation of unwritten) {
+      operations.push(operation);
+      if (slices.isOver()) await slices.pause();
+    }
+    await storage.flush([], [], applied, base, { more: operations });
   }
 
   private trimLog(applied: Revision): DiskOperation[] {

@@ -201,6 +201,12 @@ export class ReplicaStorage {
     return this.disk.write(operations, { sync: this.sync });
   }
 
+  /** How a record is written in the present format; undefined is a removal. */
+  recordOperation(key: string, record: ObjectRecord | undefined): DiskOperation {
+    if (!record) return { type: 'del', key: RECORD_PREFIX + key };
+    return recordWrite(key, encodeRecord(record, this.meta.level));
+  }
+
   /**
    * Writes records (a tombstone without memory is a removal) and notes that the log is applied up to `applied`. Not durable
    * by itself unless `durable`: what a loss of power takes of it is still in the log, for the disk keeps the order.
@@ -214,8 +220,8 @@ export class ReplicaStorage {
   ): Promise<void> {
     const operations = [
       ...more,
-      ...records.map((record) => recordWrite(record.key, encodeRecord(record, this.meta.level))),
-      ...removed.map((key): DiskOperation => ({ type: 'del', key: RECORD_PREFIX + key })),
+      ...records.map((record) => this.recordOperation(record.key, record)),
+      ...removed.map((key) => this.recordOperation(key, undefined)),
     ];
     return this.writeMeta({ applied, base }, operations, durable);
   }

@@ -2,6 +2,8 @@
  * What a sequencer sends to a peer that it brings over: all records of some keys as of one position, in pieces that are encoded
  * when they go out. Records are immutable, so holding on to those of a position costs nothing but what changes meanwhile.
  */
+import type { Clock } from '../../base/clock.js';
+import { WorkSlices } from '../../base/work-slices.js';
 import type { Position } from '../log-entry.js';
 import { encodeChanges } from '../object-history.js';
 import { encodeRecord, type ObjectRecord } from '../record.js';
@@ -30,6 +32,7 @@ export class SyncOutbox {
     private readonly limits: PieceLimits,
     found: ReadonlyMap<string, ObjectRecord | undefined>,
     readonly position: Position,
+    private readonly clock: Clock,
   ) {
     this.entries = [...found];
   }
@@ -43,19 +46,20 @@ export class SyncOutbox {
     keys: Iterable<string>,
     from: Position,
     limits: PieceLimits,
-    pause: () => Promise<void>,
+    clock: Clock,
   ): Promise<SyncOutbox | undefined> {
     const found = new Map<string, ObjectRecord | undefined>();
+    const slices = new WorkSlices(clock, limits.sliceRecords * SLICES);
     for (const key of keys) {
       found.set(key, state.table.record(key));
-      if (found.size % (limits.sliceRecords * SLICES) === 0) await pause();
+      if (slices.isOver()) await slices.pause();
     }
     if (!state.log.has(from)) return undefined;
     for (const { frame, end } of state.log.after(from)) {
       if (end.revision > state.applied.revision) break;
       for (const entry of frame.entries) if (entry.op !== 'reign') found.set(entry.key, state.table.record(entry.key));
     }
-    return new SyncOutbox(state, limits, found, state.applied);
+    return new SyncOutbox(state, limits, found, state.applied, clock);
   }
 
   /** The last piece went out. */
@@ -63,13 +67,14 @@ export class SyncOutbox {
     return !this.isOpen;
   }
 
-  /** The next piece, undefined when there is none; the last one may be empty. */
+  /** The next piece, as large as one slice of work makes it; undefined when there is none. The last one may be empty. */
   next(): (SyncPiece & { readonly last: boolean }) | undefined {
     if (!this.isOpen) return undefined;
     const { state, limits, position } = this;
     const piece: SyncPiece = { records: [], pasts: [], absent: [] };
     let bytes = 0;
-    for (let n = 0; n < limits.sliceRecords && bytes <= limits.syncChunkBytes; n++) {
+    const slice = new WorkSlices(this.clock, limits.sliceRecords + 1);
+    while (!slice.isOver() && bytes <= limits.syncChunkBytes) {
       const entry = this.entries[this.sent];
       if (!entry) break;
       this.sent += 1;

@@ -38,7 +38,7 @@ import { wasForgotten } from './watermark.js';
 /** Records merged in one go, for how many milliseconds, and how many such slices may wait for their acknowledgement. */
 const MERGE_SLICE = 64;
 const SLICE_MS = 10;
-const SLICES_AHEAD = 16;
+const SLICES_AHEAD = 4;
 
 /** So many slices of keys are told in one part of what differs, at least: a key is small beside its record. */
 const SLICES_PER_PART = 4;
@@ -294,7 +294,8 @@ export class SyncServer {
         const done = this.reign.merge(changed, [], reports);
         done.catch(() => undefined); // Told by the one that is waited for.
         acknowledged.push(done);
-        await (acknowledged.length > SLICES_AHEAD ? acknowledged.shift() : clock.sleep(0));
+        await clock.sleep(0);
+        if (acknowledged.length > SLICES_AHEAD) await acknowledged.shift();
         if (this.sessions.get(peer) !== session) return false;
       }
       await Promise.all(acknowledged);
@@ -307,7 +308,7 @@ export class SyncServer {
   private async install(peer: string, session: Session): Promise<void> {
     const { state, options, clock } = this.context;
     const from = session.comparedAt as Position;
-    session.outbox = await SyncOutbox.collect(state, session.keys, from, options, () => clock.sleep(0));
+    session.outbox = await SyncOutbox.collect(state, session.keys, from, options, clock);
     if (this.sessions.get(peer) !== session) return;
     if (session.outbox) {
       session.merging = false;
