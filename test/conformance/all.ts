@@ -9,6 +9,7 @@ import { rows as kinds } from './api/kinds.js';
 import { rows as kubectl } from './api/kubectl.js';
 import { rows as watch } from './api/watch.js';
 import { rows as serviceAccounts } from './auth/service-accounts.js';
+import { rows as tokenVolumes } from './auth/token-volumes.js';
 import { rows as policies } from './cel/policies.js';
 import { rows as podCertificates } from './cert/pod-certificates.js';
 import { rows as customFieldValidation } from './crd/field-validation.js';
@@ -26,7 +27,9 @@ import { rows as webhooks } from './hook/webhooks.js';
 import { rows as namespaces } from './nslife/namespaces.js';
 import { rows as limits } from './quota/admission.js';
 import { rows as quota } from './quota/quota.js';
+import { rows as eviction } from './sched/eviction.js';
 import { rows as scheduling } from './sched/scheduling.js';
+import { rows as endpoints } from './svcapi/endpoints.js';
 import { rows as services } from './svcapi/services.js';
 
 export const ALL: Rows = {
@@ -40,7 +43,9 @@ export const ALL: Rows = {
   ...definitions,
   ...discovery,
   ...disruption,
+  ...endpoints,
   ...events,
+  ...eviction,
   ...fieldValidation,
   ...garbageCollection,
   ...jobs,
@@ -56,6 +61,7 @@ export const ALL: Rows = {
   ...serviceAccounts,
   ...services,
   ...statefulSets,
+  ...tokenVolumes,
   ...watch,
   ...webhooks,
 };
