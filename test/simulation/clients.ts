@@ -217,12 +217,12 @@ export class Clients {
     ]);
     // It may have been done all the same, or will be.
     if (!reply || reply.code === 504) return undefined;
+    const body = reply.body as KubeObject | undefined;
+    if (reply.code < 300) operation.revision = Number(body?.metadata.resourceVersion ?? 0);
     this.end(operation, reply.code, life);
     if (reply.code >= 500 && reply.code !== 503) throw new Error(`operation ${operation.n}: ${JSON.stringify(reply)}`);
-    const body = reply.body as KubeObject | undefined;
     if (reply.code < 300 && !body?.metadata) throw new Error(`operation ${operation.n}: an answer without body`);
     operation.uid = body?.metadata.uid ?? '';
-    if (reply.code < 300) operation.revision = Number(body?.metadata.resourceVersion ?? 0);
     return reply;
   }
 
