@@ -7,6 +7,7 @@ import { checkConvergence, checkOperations, checkOrder, dump, Observer } from '.
 import { Clients } from './clients.js';
 import { JOINING, SPLITTING, strike, WHOLE, type Fault, type FaultContext } from './faults.js';
 import { Removals } from './removals.js';
+import { checkSessions } from './session-guarantees.js';
 import type { Trait } from './trait.js';
 import { Upgrades } from './upgrades.js';
 
@@ -129,6 +130,7 @@ export async function runHistory(
     problems.push(...checkConvergence(cluster));
     problems.push(...checkOperations(clients.operations, cluster.peers[0] as SimPeer, whole));
     problems.push(...checkOrder(clients.operations, cluster.peers[0] as SimPeer, whole));
+    problems.push(...checkSessions(clients.operations));
     problems.push(...observer.checkWatches(whole));
   }
   problems.push(...observer.problems, ...(trait?.problems ?? []));
