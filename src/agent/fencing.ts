@@ -3,7 +3,7 @@
  * refuses an epoch that is not the one in its view.
  */
 import { ApiError } from '../api/errors.js';
-import type { ObjectStore, WriteExecutor, WriteReply } from '../store/object-store.js';
+import { withWrite, type ObjectStore, type WriteExecutor, type WriteReply } from '../store/object-store.js';
 import type { View } from '../store/replication/view.js';
 
 interface Fence {
@@ -34,15 +34,5 @@ export function fencedExecutor(executor: WriteExecutor, view: () => View | undef
 
 /** The store as a role's components see it for one term: every write carries the term. */
 export function fencedStore(store: ObjectStore, fence: Fence): ObjectStore {
-  return {
-    get revision() {
-      return store.revision;
-    },
-    get: (key) => store.get(key),
-    list: (group, resource, namespace) => store.list(group, resource, namespace),
-    watch: (group, resource, namespace, from, watcher) => store.watch(group, resource, namespace, from, watcher),
-    barrier: (signal) => store.barrier(signal),
-    waitFor: (revision, signal) => store.waitFor(revision, signal),
-    write: (id, request) => store.write(id, { ...(request as object), fence }),
-  };
+  return withWrite(store, (id, request) => store.write(id, { ...(request as object), fence }));
 }

@@ -125,6 +125,21 @@ export interface ObjectStore extends ObjectReader {
   write(id: string, request: unknown): Promise<WriteReply>;
 }
 
+/** The store with something in front of its writes; all else goes to it as it comes. */
+export function withWrite(store: ObjectStore, write: ObjectStore['write']): ObjectStore {
+  return {
+    get revision() {
+      return store.revision;
+    },
+    get: (key) => store.get(key),
+    list: (group, resource, namespace) => store.list(group, resource, namespace),
+    watch: (group, resource, namespace, from, watcher) => store.watch(group, resource, namespace, from, watcher),
+    barrier: (signal) => store.barrier(signal),
+    waitFor: (revision, signal) => store.waitFor(revision, signal),
+    write,
+  };
+}
+
 /** No sequencer was in reach in time, or nothing can be stored. Answered as 503 (or 504 when the outcome is unknown). */
 export class StoreUnavailable extends Error {
   readonly code = 'ERR_STORE_UNAVAILABLE';

@@ -14,7 +14,7 @@ import type { KindInfo, KindRegistry, ResourceInfo } from '../../../api/schema/r
 import { toScale } from '../../../api/strategy/scale.js';
 import type { AdmissionAttributes } from '../../../security/admission/admission.js';
 import { matchingVersion, type MatchedRequest } from '../../../security/admission/policy/matching.js';
-import type { ObjectStore, WriteReply } from '../../../store/object-store.js';
+import { withWrite, type ObjectStore, type WriteReply } from '../../../store/object-store.js';
 import { isStale } from '../writes/staged-admission.js';
 import type { Admitted, WriteRequest } from '../writes/write-request.js';
 import type { CompiledWebhook, WebhookConfigurations } from './configurations.js';
@@ -76,20 +76,10 @@ export class WebhookStage {
 
   /** The store with this stage in front of its writes. A write that no webhook could be for goes straight through. */
   wrap(store: ObjectStore): ObjectStore {
-    return {
-      get revision() {
-        return store.revision;
-      },
-      get: (key) => store.get(key),
-      list: (group, resource, namespace) => store.list(group, resource, namespace),
-      watch: (group, resource, namespace, from, watcher) => store.watch(group, resource, namespace, from, watcher),
-      barrier: (signal) => store.barrier(signal),
-      waitFor: (revision, signal) => store.waitFor(revision, signal),
-      write: (id, request) => {
-        if (this.deps.configurations.empty || !this.concerns(request as WriteRequest)) return store.write(id, request);
-        return this.write(store, id, request as WriteRequest);
-      },
-    };
+    return withWrite(store, (id, request) => {
+      if (this.deps.configurations.empty || !this.concerns(request as WriteRequest)) return store.write(id, request);
+      return this.write(store, id, request as WriteRequest);
+    });
   }
 
   /**

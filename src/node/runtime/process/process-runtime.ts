@@ -14,8 +14,6 @@
  * input by attach, or host name applied: use the docker runtime for these.
  */
 import { createHash } from 'node:crypto';
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { watch, type FSWatcher } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import type { Duplex, Readable } from 'node:stream';
@@ -38,9 +36,20 @@ import type {
 } from '../runtime.js';
 import { dial } from '../tcp-dial.js';
 import { inPrivateRoot } from './private-root.js';
+import { viewOf } from './process-container.js';
+import { runBeside } from './process-exec.js';
 import { readProcessLog } from './process-log.js';
 import { ProcessStore, type StoredContainer } from './process-store.js';
-import { bootId, isAlive, killGroup, signalProgram, startSupervisor, useOf } from './supervised-process.js';
+import {
+  bootId,
+  idsOf,
+  isAlive,
+  isSupervised,
+  killGroup,
+  signalProgram,
+  startSupervisor,
+  useOf,
+} from './supervised-process.js';
 import type { SupervisedState } from './supervisor.js';
 
 export interface ProcessRuntimeOptions {
@@ -238,32 +247,10 @@ export class ProcessRuntime implements Runtime {
     const [program = '', ...rest] = this.hasPrivateRoot(config)
       ? [...enter, '--', ...options.command]
       : options.command;
-    const child = spawn(program, rest, {
+    return runBeside(program, rest, options, {
       env: await this.environment(config),
       cwd: this.hasPrivateRoot(config) ? '/' : this.workingDirectory(id, config),
-      detached: true,
-      stdio: ['pipe', 'pipe', 'pipe'],
     });
-    const onAbort = () => child.kill('SIGKILL');
-    options.signal.addEventListener('abort', onAbort, { once: true });
-    child.stdin.on('error', () => undefined);
-    child.stdout.on('data', options.onStdout);
-    child.stderr.on('data', options.tty ? options.onStdout : options.onStderr);
-    if (options.stdin) options.stdin.pipe(child.stdin);
-    else child.stdin.end();
-    try {
-      const [code] = (await once(child, 'close')) as [number | null];
-      options.signal.throwIfAborted();
-      return code ?? 137;
-    } catch (error) {
-      options.signal.throwIfAborted();
-      const missing = error instanceof Error && 'code' in error && error.code === 'ENOENT';
-      if (!missing) throw new RuntimeError('ERR_EXEC', `exec failed: ${String(error)}`, { cause: error });
-      options.onStderr(Buffer.from(`exec: "${options.command[0] ?? ''}": executable file not found in $PATH\n`));
-      return 127;
-    } finally {
-      options.signal.removeEventListener('abort', onAbort);
-    }
   }
 
   /** Output from now on. The input is not connected. */
@@ -373,31 +360,9 @@ export class ProcessRuntime implements Runtime {
   }
 
   private async view(stored: StoredContainer): Promise<Container> {
-    const { config, id, createdAtMs } = stored;
-    const running = await this.runningState(id);
-    const state = running ?? this.ended.get(id) ?? (await this.store.state(id));
-    const exited = state !== undefined && !running;
-    const exitCode = exited ? state.exitCode : 0;
-    const failedStart = state !== undefined && state.startError !== '';
-    const reason = failedStart ? 'ContainerCannotRun' : exitCode === 0 ? 'Completed' : 'Error';
-    return {
-      id,
-      pod: config.pod,
-      sandboxId: config.sandboxId,
-      name: config.name,
-      attempt: config.attempt,
-      state: running ? 'running' : exited ? 'exited' : 'created',
-      image: config.image,
-      imageId: config.imageId,
-      createdAtMs,
-      startedAtMs: state?.startedAtMs ?? 0,
-      finishedAtMs: state?.finishedAtMs ?? 0,
-      exitCode,
-      reason: exited ? reason : '',
-      message: state?.startError ?? '',
-      pid: running?.pid ?? 0,
-      annotations: config.annotations,
-    };
+    const running = await this.runningState(stored.id);
+    const state = running ?? this.ended.get(stored.id) ?? (await this.store.state(stored.id));
+    return viewOf(stored, state, running !== undefined);
   }
 
   private async stateChanged(id: string): Promise<void> {
@@ -432,21 +397,6 @@ export class ProcessRuntime implements Runtime {
   private emit(podUid: string): void {
     for (const listener of this.listeners) listener({ podUid });
   }
-}
-
-function isSupervised(state: SupervisedState): boolean {
-  try {
-    return state.supervisorPid > 0 && process.kill(state.supervisorPid, 0);
-  } catch {
-    return false;
-  }
-}
-
-/** `uid` or `uid:gid` in numbers; names belong to an image's /etc/passwd, which there is none of. */
-function idsOf(user: string | undefined): [number?, number?] {
-  const parts = /^(\d+)(?::(\d+))?$/.exec(user ?? '');
-  if (!parts) return [];
-  return parts[2] === undefined ? [Number(parts[1])] : [Number(parts[1]), Number(parts[2])];
 }
 
 function notFound(what: string, id: string): RuntimeError {

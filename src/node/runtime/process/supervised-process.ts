@@ -86,3 +86,19 @@ export async function useOf(pid: number): Promise<{ cpuNanoseconds: number; memo
 export async function bootId(): Promise<string> {
   return (await readFile('/proc/sys/kernel/random/boot_id', 'utf8')).trim();
 }
+
+/** Whether its supervisor lives. */
+export function isSupervised(state: SupervisedState): boolean {
+  try {
+    return state.supervisorPid > 0 && process.kill(state.supervisorPid, 0);
+  } catch {
+    return false;
+  }
+}
+
+/** `uid` or `uid:gid` in numbers; names belong to an image's /etc/passwd, which there is none of. */
+export function idsOf(user: string | undefined): [number?, number?] {
+  const parts = /^(\d+)(?::(\d+))?$/.exec(user ?? '');
+  if (!parts) return [];
+  return parts[2] === undefined ? [Number(parts[1])] : [Number(parts[1]), Number(parts[2])];
+}
