@@ -93,6 +93,11 @@ export class SimNetwork {
     this.slowMs.set(id, ms);
   }
 
+  /** The milliseconds that {@link slow} gave to that peer. */
+  slownessOf(id: PeerId): number {
+    return this.slowMs.get(id) ?? 0;
+  }
+
   /** Nothing is delivered to that peer for `ms`, as to a stopped process. Freeze its `PeerClock` along with it. */
   freeze(id: PeerId, ms: number): void {
     this.frozenUntilMs.set(id, this.clock.monotonicMs() + ms);
@@ -248,7 +253,7 @@ export class SimNetwork {
 
   private delay(from: PeerId, to: PeerId): number {
     const link = this.link(from, to);
-    const slow = (this.slowMs.get(from) ?? 0) + (this.slowMs.get(to) ?? 0);
+    const slow = this.slownessOf(from) + this.slownessOf(to);
     return link.delayMs + slow + (link.jitterMs > 0 ? this.random.next() * link.jitterMs : 0);
   }
 
@@ -300,7 +305,7 @@ export class SimNetwork {
     if (!mine.open) return;
     mine.open = false;
     mine.lanes.clear();
-    mine.owner.disconnected(connection.far(id).owner.self);
+    mine.owner.disconnected(connection.far(id).owner.self.id, connection);
   }
 
   /** The other side learns that `id` closed, one delay later, if the way is free then; else when it next matters. */

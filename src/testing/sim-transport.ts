@@ -111,16 +111,19 @@ export class SimTransport implements Transport {
     for (const listener of this.listeners) listener.onConnected(peer);
   }
 
-  /** @internal The connection to a peer is gone, if it was still held for open. */
-  disconnected(peer: PeerInfo): void {
-    if (!this.running || !this.present.delete(peer.id)) return;
+  /** @internal That connection is gone, if it was still held for open: the end of an old one may come after a new one is there. */
+  disconnected(id: PeerId, connection: SimConnection): void {
+    const held = this.present.get(id);
+    if (!this.running || held?.connection !== connection) return;
+    const { peer } = held;
+    this.present.delete(id);
     for (const listener of this.listeners) listener.onDisconnected(peer);
   }
 
   /** @internal The same by id, before a new connection takes over. */
   dropped(id: PeerId): void {
     const held = this.present.get(id);
-    if (held) this.disconnected(held.peer);
+    if (held) this.disconnected(id, held.connection);
   }
 
   /** @internal */

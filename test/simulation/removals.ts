@@ -2,7 +2,7 @@
  * Peers that are removed from the cluster while anything happens to anybody: the faults of it, and what must hold
  * (docs/adr/0021). A removed machine comes back as another peer, with an empty disk.
  */
-import { REVOKED_PEERS } from '../../src/store/replication/revoked-peer.js';
+import { REVOKED_PEERS, revokedPeerKey } from '../../src/store/replication/revoked-peer.js';
 import { quorum } from '../../src/store/replication/view.js';
 import type { Life, SimCluster, SimPeer } from '../../src/testing/sim-cluster.js';
 import type { Clients, Operation } from './clients.js';
@@ -11,18 +11,20 @@ import type { Trait } from './trait.js';
 
 /** An operator waits so long for the answer, in milliseconds; the removal goes on by itself. */
 const PATIENCE_MS = 1_500;
+/** A process may be stopped for so long before it goes on with what it was about to do, in milliseconds. */
+const PAUSE_MS = 3_000;
 /** So long after a peer knows of a removal it has nothing to do with the removed one, in milliseconds. */
-const LOCKED_OUT_MS = 1_500;
+const LOCKED_OUT_MS = 1_500 + PAUSE_MS;
 /** A peer that finds itself removed has ended after so long, in milliseconds. */
-const ENDED_MS = 1_500;
+const ENDED_MS = 1_500 + PAUSE_MS;
 /** … and is nobody's sequencer after so long. */
-const DEPOSED_MS = 150;
+const DEPOSED_MS = 150 + PAUSE_MS;
 
 /** Where an answer came from. */
 interface Source {
   readonly leader: string;
   readonly voters: readonly string[];
-  /** The peer that gave it knew that it was removed. */
+  /** It was done after the removal of the peer that gave it, which knew of that. What was ordered before may be answered later. */
   readonly knew: boolean;
 }
 
@@ -44,10 +46,11 @@ export class Removals implements Trait {
   ) {
     clients.onAnswered = (operation, life) => {
       const { replica, transport } = life;
+      const removal = replica.get(revokedPeerKey(transport.self.id));
       this.sources.set(operation, {
         leader: replica.leader,
         voters: replica.view?.voters ?? [],
-        knew: revokedAt(life).includes(transport.self.id),
+        knew: operation.revision > (removal ? Number(removal.metadata.resourceVersion) : Infinity),
       });
     };
     cluster.every(20, () => this.look());
@@ -69,10 +72,12 @@ export class Removals implements Trait {
     return;
   }
 
-  /** All know the same removals, and those who belong to the cluster are those who are registered. */
+  /** Those who belong to the cluster are those who are registered, and the removed ones have nobody with them. */
   isDone(): boolean {
     const members = this.members();
     const ids = members.map(({ id }) => id).toSorted();
+    const removed = this.cluster.up.filter((peer) => !members.includes(peer));
+    if (removed.some(({ replica }) => members.some(({ id }) => replica.view?.members.includes(id)))) return false;
     return members.every(({ replica }) => replica.registry?.peers.map(({ id }) => id).join() === ids.join());
   }
 
@@ -80,8 +85,6 @@ export class Removals implements Trait {
   finish(): void {
     const removed = this.revoked();
     for (const peer of this.cluster.peers.filter(({ id }) => removed.has(id))) {
-      const others = peer.life?.replica.view?.members.filter((id) => !removed.has(id)) ?? [];
-      if (others.length > 0) this.problem(`${peer.id} was removed, and has ${others.join()} with it`);
       this.cluster.dismiss(peer);
     }
     for (const [operation, source] of this.sources) {
@@ -91,6 +94,7 @@ export class Removals implements Trait {
       // As if it had not been answered.
       operation.code = 0;
       operation.endMs = Infinity;
+      operation.ended = Infinity;
     }
   }
 

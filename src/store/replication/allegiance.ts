@@ -12,7 +12,8 @@
 import { compareEpochs, NO_EPOCH, sameEpoch, type Epoch } from '../log-entry.js';
 import type { ReplicaContext } from './context.js';
 import type { Reign } from './reign.js';
-import type { PeerState, RoleHolder, View } from './view.js';
+import { isRevoked } from './revoked-peer.js';
+import type { Component, PeerState, RoleHolder, View } from './view.js';
 
 export type ReplicaMode = 'idle' | 'candidate' | 'leading' | 'following';
 
@@ -50,6 +51,8 @@ export class Allegiance {
   hadView = false;
   /** What the living peers said last. */
   readonly peerStates = new Map<string, PeerState>();
+  /** Sequencers that this peer was told were removed. In this run: the record of it comes with the next sequencer. */
+  private readonly barred = new Set<string>();
   private lastAlive: readonly string[] = [];
   private statesSentMs = 0;
 
@@ -146,6 +149,27 @@ export class Allegiance {
     this.hadView = true;
     this.broadcastState();
     this.events.onView();
+  }
+
+  /** Asks a peer to follow that epoch. */
+  prepare(peer: string, epoch: Epoch, component: Component | null): void {
+    const leader = this.peerStates.get(peer)?.leader ?? '';
+    const removed = leader !== '' && isRevoked(this.context.state.table, leader) ? { removed: leader } : {};
+    this.context.send(peer, { t: 'prepare', epoch, component, ...removed });
+  }
+
+  /**
+   * A peer says that the sequencer of this one was removed. Nobody who knows that talks to it, so this part of the cluster would
+   * stay apart as long as it was the larger.
+   */
+  bar(removed: string): void {
+    if (this.mode !== 'following' || this.following !== removed) return;
+    this.barred.add(removed);
+    this.becomeIdle('the sequencer was removed from the cluster');
+  }
+
+  isBarred(peer: string): boolean {
+    return this.barred.has(peer);
   }
 
   fail(error: unknown): void {

@@ -74,7 +74,7 @@ export class Election {
       () => {
         if (this.candidacy !== candidacy) return;
         candidacy.ready = true;
-        for (const peer of asked) context.send(peer, { t: 'prepare', epoch, component });
+        for (const peer of asked) allegiance.prepare(peer, epoch, component);
         this.check();
       },
       (error: unknown) => allegiance.fail(error),
@@ -92,8 +92,10 @@ export class Election {
   }
 
   /** Another peer asks for this one's promise. */
-  onPrepare(from: string, epoch: Epoch, component: Component | null): void {
+  onPrepare(from: string, { epoch, component, removed }: Message & { t: 'prepare' }): void {
     const { allegiance, context } = this;
+    if (allegiance.isBarred(from)) return;
+    if (removed !== undefined) allegiance.bar(removed);
     allegiance.see(epoch);
     const order = compareEpochs(epoch, allegiance.promised);
     const refuse = (why: 'promised' | 'leader-alive' | 'larger') => {

@@ -151,6 +151,6 @@ export class Leading {
     const now = this.context.clock.monotonicMs();
     if (now - (this.invited.get(peer) ?? Number.NEGATIVE_INFINITY) < this.context.options.gatherMs) return;
     this.invited.set(peer, now);
-    this.context.send(peer, { t: 'prepare', epoch, component: componentOf(view) });
+    this.allegiance.prepare(peer, epoch, componentOf(view));
   }
 }

@@ -13,8 +13,16 @@ import type { Component, PeerState, View } from './view.js';
 export type Message =
   /** Who I follow; sent on contact, on change and now and then. */
   | { readonly t: 'state'; readonly state: PeerState }
-  /** Follow me. `component` is the group the candidate leads already, when it does. */
-  | { readonly t: 'prepare'; readonly epoch: Epoch; readonly component: Component | null }
+  /**
+   * Follow me. `component` is the group the candidate leads already, when it does; `removed` the sequencer that the receiver said to
+   * follow, when it was removed from the cluster.
+   */
+  | {
+      readonly t: 'prepare';
+      readonly epoch: Epoch;
+      readonly component: Component | null;
+      readonly removed?: string;
+    }
   | { readonly t: 'promise'; readonly epoch: Epoch; readonly head: Position }
   | {
       readonly t: 'refuse';

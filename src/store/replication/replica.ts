@@ -370,7 +370,7 @@ export class Replica implements Service, ObjectStore {
         return;
       case 'prepare':
         if (this.diskWaits) return;
-        election.onPrepare(from, message.epoch, message.component);
+        election.onPrepare(from, message);
         return;
       case 'promise':
         if (!leading.onPromise(from, message.epoch, message.head)) {
