@@ -28,6 +28,8 @@ async function onOwnNode(t: Context, seconds: Readonly<Record<string, number | u
 
 async function tolerationLimits(t: Context): Promise<void> {
   const { node, pods } = await onOwnNode(t, { intolerant: undefined, short: 3, long: 600 });
+  // Until they are older than what they tolerate: it counts from the taint.
+  await always('they stay', 4_000, async () => (await pods.items()).length === 3);
   const start = performance.now();
   await node.taint(KEY, true);
   await eventually('the pod without a toleration to be evicted', () => isGone(pods, 'intolerant'));

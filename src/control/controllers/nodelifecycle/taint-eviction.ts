@@ -38,7 +38,8 @@ export function taintEvictionController(
   const pods = deps.informers.of<Pod>(PODS);
   const judge = new LivenessJudge(liveness, clock, options.unknownGraceMs ?? 40_000);
   const intervalMs = 1000 / (options.evictionsPerSecond ?? 50);
-  const scheduled = new Set<string>();
+  /** Pods to be evicted sometime, with when that was first seen, in milliseconds since the epoch. */
+  const scheduled = new Map<string, number>();
   let nextEvictionMs = 0;
   const controller = new Controller(deps, { name: 'taint-eviction', workers: 4, waitFor: [nodes, pods], reconcile });
   const wakeNode = (name: string) => {
@@ -66,12 +67,13 @@ export function taintEvictionController(
       return;
     }
     if (pod.metadata.deletionTimestamp) return finishOnLostNode(pod, node.metadata.name ?? '');
-    const due = isPodTerminated(pod) ? undefined : evictionMs(pod, node.spec?.taints ?? []);
+    const seenMs = scheduled.get(key) ?? clock.nowMs();
+    const due = isPodTerminated(pod) ? undefined : evictionMs(pod, node.spec?.taints ?? [], seenMs);
     if (due === undefined) {
       if (scheduled.delete(key)) event(pod, `Cancelling deletion of Pod ${key}`);
       return;
     }
-    scheduled.add(key);
+    scheduled.set(key, seenMs);
     const waitMs = Math.max(due - clock.nowMs(), nextEvictionMs - clock.monotonicMs());
     if (waitMs > 0) return { requeueAfterMs: waitMs };
     nextEvictionMs = clock.monotonicMs() + intervalMs;

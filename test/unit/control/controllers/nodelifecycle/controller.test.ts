@@ -97,6 +97,24 @@ describe('node lifecycle', () => {
     assert.ok(events.includes('TaintManagerEviction: Marking for deletion Pod ns/short'));
   });
 
+  it('counts a toleration from when a taint appeared, also where the taint does not say', async () => {
+    const toleration: Toleration = { key: 'mine', operator: 'Exists', effect: 'NoExecute', tolerationSeconds: 60 };
+    await addPod(h, 'old', [toleration]);
+    await h.clock.advance(300_000);
+    const taint = { key: 'mine', effect: 'NoExecute' };
+    await h.client.patch(NODES, '', 'node-1', 'merge', { spec: { taints: [taint] } });
+    await h.clock.advance(59_000);
+    assert.equal((await pod('old')).metadata.deletionTimestamp, undefined);
+    await h.client.patch(NODES, '', 'node-1', 'merge', { spec: { taints: [] } });
+    await h.clock.advance(60_000);
+    assert.equal((await pod('old')).metadata.deletionTimestamp, undefined);
+    await h.client.patch(NODES, '', 'node-1', 'merge', { spec: { taints: [taint] } });
+    await h.clock.advance(59_000);
+    assert.equal((await pod('old')).metadata.deletionTimestamp, undefined);
+    await h.clock.advance(2_000);
+    assert.ok((await pod('old')).metadata.deletionTimestamp);
+  });
+
   it('marks a pod once whose deletion is refused, and asks again after ever longer pauses', async () => {
     await addPod(h, 'a', []);
     const error = new ApiError(503, 'ServiceUnavailable', 'this part of the cluster has no majority');
