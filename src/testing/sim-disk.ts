@@ -29,6 +29,7 @@ export class SimDisk {
   private broken: Error | undefined;
   /** What the process hands over at present. */
   private underWay: readonly DiskOperation[] | undefined;
+  private begun = 0;
   /** Ends when there is room again. */
   private room: Deferred<void> | undefined;
   private onWaiting: ((why: Error | undefined) => void) | undefined;
@@ -56,7 +57,10 @@ export class SimDisk {
         queue = queue.then(async () => {
           check();
           await this.untilRoom(alive);
-          if (alive()) this.underWay = operations;
+          if (alive()) {
+            this.underWay = operations;
+            this.begun += 1;
+          }
           await this.clock.sleep(this.options.writeMs * (1 + this.random.next()));
           // A dead process waits for ever: nobody is left to hear of it.
           if (!alive()) await new Promise(() => undefined);
@@ -101,6 +105,11 @@ export class SimDisk {
   /** All that a process would read now. */
   get contents(): ReadonlyMap<string, Uint8Array> {
     return this.view();
+  }
+
+  /** Writes begun so far: one of them may be under way. */
+  get writes(): number {
+    return this.begun;
   }
 
   /** What is on the medium. */
