@@ -69,10 +69,6 @@ export class Quantity {
     return new Quantity(clamp(this.nano - other.nano), this.isZero ? other.format : this.format);
   }
 
-  neg(): Quantity {
-    return new Quantity(-this.nano, this.format);
-  }
-
   /** Negative, zero or positive, whatever the formats. */
   compare(other: Quantity): number {
     return this.nano < other.nano ? -1 : this.nano > other.nano ? 1 : 0;

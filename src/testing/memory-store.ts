@@ -12,7 +12,6 @@ import {
   type Revision,
   RevisionGone,
   type StoreEvent,
-  StoreUnavailable,
   type StoreWatcher,
   type WriteExecutor,
   type WriteReply,
@@ -109,7 +108,6 @@ export class MemoryStore implements ObjectStore {
   private history: StoreEvent[] = [];
   private oldest: Revision = 0;
   private newest: Revision = 1;
-  private available = true;
 
   constructor(
     private readonly deps: { readonly clock: Clock; readonly executor: WriteExecutor },
@@ -118,11 +116,6 @@ export class MemoryStore implements ObjectStore {
 
   get revision(): Revision {
     return this.newest;
-  }
-
-  /** While false, writes and barriers reject with {@link StoreUnavailable}. */
-  setAvailable(available: boolean): void {
-    this.available = available;
   }
 
   /** Forgets the history: resumes from before answer 410, open watches end. */
@@ -157,7 +150,7 @@ export class MemoryStore implements ObjectStore {
   }
 
   barrier(): Promise<Revision> {
-    return this.available ? Promise.resolve(this.newest) : Promise.reject(new StoreUnavailable('no sequencer'));
+    return Promise.resolve(this.newest);
   }
 
   async waitFor(revision: Revision, signal: AbortSignal): Promise<void> {
@@ -165,7 +158,6 @@ export class MemoryStore implements ObjectStore {
   }
 
   async write(id: string, request: unknown): Promise<WriteReply> {
-    if (!this.available) throw new StoreUnavailable('no sequencer');
     const known = this.replies.get(id);
     if (known) return known;
     const reply = this.execute(request);

@@ -23,7 +23,7 @@ interface Requirement {
 /** Matches every object, labelled or not. */
 export const EVERYTHING: LabelMatcher = Object.freeze({ matches: () => true, empty: true });
 /** Matches no object. */
-export const NOTHING: LabelMatcher = Object.freeze({ matches: () => false, empty: false });
+const NOTHING: LabelMatcher = Object.freeze({ matches: () => false, empty: false });
 
 const NO_LABELS: Readonly<Record<string, string>> = Object.freeze({});
 const INTEGER = /^[+-]?[0-9]+$/;
@@ -247,12 +247,6 @@ export function labelMatcher(selector: DeepReadonly<LabelSelector> | undefined |
     requirements.push({ key, operator: known, values: values ?? [] });
   }
   return matcherOf(requirements);
-}
-
-/** The matcher of a plain map of labels (Service and ReplicationController selectors): empty matches nothing. */
-export function labelSetMatcher(set: Readonly<Record<string, string>> | undefined): LabelMatcher {
-  if (set === undefined || Object.keys(set).length === 0) return NOTHING;
-  return matcherOf(Object.entries(set).map(([key, value]) => ({ key, operator: '=', values: [value] })));
 }
 
 /** The text form of a `LabelSelector`, sorted by key as upstream prints it; empty for an absent or empty selector. */

@@ -1,6 +1,5 @@
 /** Tables as the server makes them (`meta.k8s.io/v1` Table), printed as kubectl prints them. */
 import type { KubeObject } from '../../api/object.js';
-import { columns } from './columns.js';
 
 export interface ServerTable {
   readonly kind?: string;
@@ -43,8 +42,6 @@ export function tableRows(table: ServerTable, style: TableStyle, known?: ServerT
   const header = shown.map((i) => (definitions[i]?.name ?? '').toUpperCase());
   return [[...(style.withNamespace ? ['NAMESPACE'] : []), ...header, ...(style.withLabels ? ['LABELS'] : [])], ...body];
 }
-
-export const tableText = (table: ServerTable, style: TableStyle): string => columns(tableRows(table, style));
 
 const cellText = (cell: unknown): string => {
   if (cell === null || cell === undefined) return '';

@@ -67,10 +67,6 @@ export class ClusterState {
     return info?.node ? info : undefined;
   }
 
-  get podCount(): number {
-    return this.placed.size;
-  }
-
   /** Adds or replaces a node. Returns whether anything changed that can make it fit for a pod it was not fit for. */
   upsertNode(node: Node): boolean {
     const name = node.metadata.name ?? '';

@@ -4,7 +4,7 @@ import { parseDuration, shortDuration } from '../../../src/cli/duration.js';
 import { columns } from '../../../src/cli/printers/columns.js';
 import { describeObject, labelOf } from '../../../src/cli/printers/description.js';
 import { jsonText, yamlText } from '../../../src/cli/printers/documents.js';
-import { tableText } from '../../../src/cli/printers/table.js';
+import { tableRows } from '../../../src/cli/printers/table.js';
 
 const NOW = Date.parse('2026-01-01T12:00:00Z');
 
@@ -36,13 +36,16 @@ describe('tables of the server', () => {
   const style = { wide: false, withHeader: true, withNamespace: false, withLabels: false, prefix: '' };
 
   it('show the columns of priority 0, and all when wide', () => {
-    assert.equal(tableText(table, style), 'NAME   READY\na      true\nb      3\n');
-    assert.equal(tableText(table, { ...style, wide: true, withHeader: false }), 'a   true   \nb   3      n1\n');
+    assert.equal(columns(tableRows(table, style)), 'NAME   READY\na      true\nb      3\n');
+    assert.equal(
+      columns(tableRows(table, { ...style, wide: true, withHeader: false })),
+      'a   true   \nb   3      n1\n',
+    );
   });
 
   it('add namespaces, labels and the type before the name', () => {
     assert.equal(
-      tableText(table, { ...style, withNamespace: true, withLabels: true, prefix: 'pod/' }),
+      columns(tableRows(table, { ...style, withNamespace: true, withLabels: true, prefix: 'pod/' })),
       'NAMESPACE   NAME    READY   LABELS\nns          pod/a   true    a=1,b=2\nns          pod/b   3       <none>\n',
     );
   });

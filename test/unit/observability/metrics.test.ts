@@ -1,5 +1,4 @@
 import assert from 'node:assert/strict';
-import { HealthChecks } from '../../../src/observability/health.js';
 import { PrometheusMetrics } from '../../../src/observability/metrics.js';
 
 describe('metrics', () => {
@@ -48,31 +47,5 @@ skein_wait_seconds_count 1
     one.collectProcess();
     assert.match(await one.render(), /^process_resident_memory_bytes /m);
     assert.equal((await other.render()).trim(), '');
-  });
-});
-
-describe('health', () => {
-  it('is "ok" in one word, or every check when asked', async () => {
-    const checks = new HealthChecks('readyz');
-    checks.set('store', () => undefined);
-    assert.deepEqual(await checks.report(), { ok: true, status: 200, body: 'ok' });
-    assert.equal((await checks.report({ verbose: true })).body, '[+]ping ok\n[+]store ok\nreadyz check passed\n');
-  });
-
-  it('names what failed, but not why, unless it is left out', async () => {
-    const checks = new HealthChecks('livez');
-    checks.set('store', () => Promise.reject(new Error('secret')));
-    checks.set('mesh', () => {
-      throw new Error('secret');
-    });
-    assert.deepEqual(await checks.report({ exclude: ['mesh'] }), {
-      ok: false,
-      status: 500,
-      body: '[+]ping ok\n[-]store failed: reason withheld\n[+]mesh excluded: ok\nlivez check failed\n',
-    });
-    assert.equal((await checks.report({ exclude: ['mesh', 'store'] })).body, 'ok');
-    checks.set('store', () => undefined);
-    checks.set('mesh', () => undefined);
-    assert.equal((await checks.report()).ok, true);
   });
 });

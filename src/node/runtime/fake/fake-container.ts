@@ -56,11 +56,6 @@ export class FakeContainer {
     return this.view.state === 'running';
   }
 
-  /** Resolves when it has ended. */
-  get whenEnded(): Promise<void> {
-    return this.ended.promise;
-  }
-
   start(pid: number): void {
     this.view = { ...this.view, state: 'running', startedAtMs: this.clock.nowMs(), pid };
     for (const text of this.program.stdout ?? []) this.write('stdout', text);

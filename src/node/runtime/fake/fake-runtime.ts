@@ -2,7 +2,7 @@
  * {@link Runtime} without processes: scripted containers on the injected clock and randomness, for simulations and
  * tests of scale. Deterministic: the same seed and calls give the same ids, times and events.
  *
- * It fails when told to: see {@link FakeRuntime.fail}, {@link FakeRuntime.setReachable} and `FakeProgram.startError`.
+ * It fails when told to: see {@link FakeRuntime.fail} and `FakeProgram.startError`.
  * What it runs outlives `stop` and `start`, as with a real engine.
  */
 import { text } from 'node:stream/consumers';
@@ -64,7 +64,6 @@ export class FakeRuntime implements Runtime {
   private readonly images = new Map<string, Image>();
   private readonly listeners = new Set<(event: RuntimeEvent) => void>();
   private readonly failures = new Map<FakeOperation, Error[]>();
-  private reachable = true;
   private lastPid = FIRST_PID;
   private lastAddress = 0;
 
@@ -78,11 +77,6 @@ export class FakeRuntime implements Runtime {
   /** The next calls of the operation throw these errors, one each. */
   fail(operation: FakeOperation, ...errors: readonly Error[]): void {
     this.failures.set(operation, [...(this.failures.get(operation) ?? []), ...errors]);
-  }
-
-  /** While false, every call throws `ERR_RUNTIME_UNREACHABLE`; what runs goes on. */
-  setReachable(reachable: boolean): void {
-    this.reachable = reachable;
   }
 
   /** Ends a container as from outside: a crash, the kernel's memory killer, a reboot. */
@@ -112,12 +106,10 @@ export class FakeRuntime implements Runtime {
   }
 
   async version(): Promise<string> {
-    this.checkReachable();
     return Promise.resolve('1.0');
   }
 
   async start(): Promise<void> {
-    this.checkReachable();
     return Promise.resolve();
   }
 
@@ -230,7 +222,6 @@ export class FakeRuntime implements Runtime {
   }
 
   async *logs(id: string, options: LogOptions): AsyncGenerator<LogChunk> {
-    this.checkReachable();
     yield* this.containerOf(id).logs(options);
   }
 
@@ -261,7 +252,6 @@ export class FakeRuntime implements Runtime {
   }
 
   async portForward(sandboxId: string, port: number): Promise<Duplex> {
-    this.checkReachable();
     if (this.sandboxes.get(sandboxId)?.state !== 'ready') throw notFound('sandbox', sandboxId);
     for (const container of this.inSandbox(sandboxId)) {
       const connection = container.running ? container.program.connect?.(port) : undefined;
@@ -274,7 +264,6 @@ export class FakeRuntime implements Runtime {
   }
 
   async stats(id: string): Promise<{ readonly cpuNanoseconds: number; readonly memoryBytes: number } | undefined> {
-    this.checkReachable();
     const container = this.containers.get(id);
     if (!container?.running) return Promise.resolve(undefined);
     const seconds = (this.deps.clock.nowMs() - container.status.startedAtMs) / 1000;
@@ -283,12 +272,10 @@ export class FakeRuntime implements Runtime {
   }
 
   async imageStatus(reference: string): Promise<Image | undefined> {
-    this.checkReachable();
     return Promise.resolve(this.imageFor(reference));
   }
 
   async listImages(): Promise<readonly Image[]> {
-    this.checkReachable();
     return Promise.resolve([...this.images.values()]);
   }
 
@@ -301,7 +288,6 @@ export class FakeRuntime implements Runtime {
   }
 
   async removeImage(id: string): Promise<void> {
-    this.checkReachable();
     for (const [reference, image] of this.images) {
       if (image.id === id || reference === id) this.images.delete(reference);
     }
@@ -317,7 +303,6 @@ export class FakeRuntime implements Runtime {
   }
 
   async saveImage(reference: string): Promise<Readable> {
-    this.checkReachable();
     const image = this.imageFor(reference);
     if (!image) throw new RuntimeError('ERR_IMAGE_MISSING', `No such image: ${reference}`);
     return Promise.resolve(Readable.from([`${image.tags.join('\n')}\n`]));
@@ -325,16 +310,10 @@ export class FakeRuntime implements Runtime {
 
   /** The latency of an operation, then the failure it was told to have. */
   private async begin(operation: FakeOperation): Promise<void> {
-    this.checkReachable();
     const [from, to] = this.options.latencyMs?.[operation] ?? [0, 0];
     if (to > 0) await this.deps.clock.sleep(from + this.deps.random.next() * (to - from));
-    this.checkReachable();
     const error = this.failures.get(operation)?.shift();
     if (error) throw error;
-  }
-
-  private checkReachable(): void {
-    if (!this.reachable) throw new RuntimeError('ERR_RUNTIME_UNREACHABLE', 'the fake engine does not answer');
   }
 
   private async address(sandboxId: string, pid: number): Promise<readonly string[]> {
