@@ -7,6 +7,8 @@ import { SimCluster, type SimPeer } from '../../src/testing/sim-cluster.js';
 import { Clients, configMap, keyOf, NAMESPACE, registerLog, requestOf, VOTED } from './clients.js';
 
 const SEEDS = 6;
+/** Mostly its disk is not the slowest, and has everything. */
+const POWER_LOSSES = 25;
 /** What each side has of its own: in small pieces it takes a while to bring over. */
 const OBJECTS = 20;
 const SMALL_PIECES = { sliceRecords: 2, syncChunkBytes: 1_000 };
@@ -14,6 +16,12 @@ const SMALL_PIECES = { sliceRecords: 2, syncChunkBytes: 1_000 };
 async function create(cluster: SimCluster, peer: SimPeer, name: string): Promise<void> {
   const request = requestOf(name, { verb: 'create', resource: 'configmaps', name: '', object: configMap(name) });
   assert.equal((await cluster.until(peer.replica.write(name, request))).code, 201, name);
+}
+
+async function createNamespace(cluster: SimCluster, peer: SimPeer): Promise<void> {
+  const object = { apiVersion: 'v1', kind: 'Namespace', metadata: { name: NAMESPACE } };
+  const request = requestOf('namespace', { verb: 'create', resource: 'namespaces', name: '', object });
+  await cluster.until(peer.replica.write(request.id, request));
 }
 
 function cutOff(cluster: SimCluster, alone: SimPeer): void {
@@ -25,9 +33,7 @@ async function splitCluster(seed: number): Promise<{ readonly cluster: SimCluste
   const cluster = new SimCluster({ seed, peers: 3, settings: SMALL_PIECES });
   await cluster.found();
   const [alone, two, three] = cluster.peers as [SimPeer, SimPeer, SimPeer];
-  const object = { apiVersion: 'v1', kind: 'Namespace', metadata: { name: NAMESPACE } };
-  const namespace = requestOf('namespace', { verb: 'create', resource: 'namespaces', name: '', object });
-  await cluster.until(alone.replica.write('namespace', namespace));
+  await createNamespace(cluster, alone);
   cutOff(cluster, alone);
   const apart = () => alone.replica.view?.members.length === 1 && two.replica.view?.members.length === 2;
   await cluster.clock.run(apart, { limitMs: 20_000, what: 'a view on each side' });
@@ -60,6 +66,22 @@ describe('a client that stays with one peer', function () {
       await cluster.clock.run(isAlone, { limitMs: 20_000, what: 'a view of its own' });
       await cluster.until(alone.replica.barrier());
       assert.ok(alone.replica.get(keyOf('configmaps', 'own')), `seed ${seed}: it shows no more`);
+    }
+  });
+
+  it('reads what the peer acknowledged before it lost its power, though it comes back alone', async () => {
+    for (let seed = 1; seed <= POWER_LOSSES; seed++) {
+      const cluster = new SimCluster({ seed, peers: 3, disk: { writeMs: 20 } });
+      await cluster.found();
+      const peer = cluster.up.find((one) => one !== cluster.leader) as SimPeer;
+      await createNamespace(cluster, peer);
+      await cluster.clock.run(() => cluster.isSettled());
+      await create(cluster, peer, 'made');
+      peer.crash({ powerLoss: true });
+      cutOff(cluster, peer);
+      await cluster.until(peer.start());
+      await cluster.until(peer.replica.barrier());
+      assert.ok(peer.replica.get(keyOf('configmaps', 'made')), `seed ${seed}: it shows no more`);
     }
   });
 

@@ -87,6 +87,9 @@ export class ReplicaState {
   private flushing: Promise<void> | undefined;
   private flushTimer: (() => void) | undefined;
   private appliedPosition: Position = this.log.base;
+  private savedRevision: Revision = 0;
+  /** The newest frame is on its way to the disk. */
+  private saving: Promise<void> = Promise.resolve();
   private failed: ((error: unknown) => void) | undefined;
 
   constructor(
@@ -131,6 +134,7 @@ export class ReplicaState {
     this.table.replace([], [], meta.applied.revision, contents);
     this.history.load(history, (key) => this.table.record(key));
     this.appliedPosition = meta.applied;
+    this.savedRevision = this.head.revision;
     for (const { frame } of this.log.after(this.log.base)) {
       this.rememberReplies(frame.replies);
       for (const entry of frame.entries) this.deps.stamps.observe(entry.stamp);
@@ -145,10 +149,29 @@ export class ReplicaState {
     for (const entry of frame.entries) this.deps.stamps.observe(entry.stamp);
     for (const [revision, object] of objects ?? []) this.own.set(revision, object);
     this.deps.storage.raise(formatOf(bytes));
-    return this.deps.storage.appendFrames([operation]).catch((error: unknown) => {
-      this.failed?.(error);
-      throw error;
-    });
+    const { revision } = this.head;
+    this.saving = this.deps.storage.appendFrames([operation]).then(
+      () => {
+        this.savedRevision = Math.max(this.savedRevision, revision);
+      },
+      (error: unknown) => {
+        this.failed?.(error);
+        throw error;
+      },
+    );
+    return this.saving;
+  }
+
+  /** Whether that revision shows here and is on this peer's disk, so that it shows after a restart too. */
+  holds(revision: Revision): boolean {
+    return revision <= this.appliedPosition.revision && revision <= this.savedRevision;
+  }
+
+  /** Resolves once {@link holds} says so; rejects when the signal aborts before it shows, or the disk fails. */
+  async untilHeld(revision: Revision, signal: AbortSignal): Promise<void> {
+    await this.waitFor(revision, signal);
+    // The disk keeps the order: with the newest frame all before it are there.
+    if (!this.holds(revision)) await this.saving;
   }
 
   /** The format in which the log and records are written; see `formats.ts`. */
@@ -264,6 +287,7 @@ export class ReplicaState {
     this.deps.storage.raise(this.level);
     const operations = [...more, ...installation.unwritten, ...this.history.takeUnwritten()];
     await this.deps.storage.flush(kept, installation.removed, position, position, { more: operations, durable: true });
+    this.savedRevision = Math.max(this.savedRevision, position.revision);
     return true;
   }
 

@@ -2,8 +2,8 @@
  * Requests that this peer brings to the sequencer, wherever it is: writes and the question for the newest revision. They
  * outlive takeovers: a request goes to each new sequencer with the same id until it is answered or its time is up.
  *
- * Guarantees: an answer is given once what it tells of shows at this peer, so whoever stays here reads its own writes, whatever
- * becomes of the sequencer; only the sequencer on whose line this peer is is asked and heard. What is refused as unavailable
+ * Guarantees: an answer is given once what it tells of shows at this peer and is on its disk, so whoever stays here reads its
+ * own writes, whatever becomes of the sequencer; only the sequencer on whose line this peer is is asked and heard. What is refused as unavailable
  * has no effect anywhere. Every wait ends by itself.
  */
 import type { Cancel } from '../../base/clock.js';
@@ -185,9 +185,9 @@ export class Requests {
     );
   }
 
-  /** Gives the answer when what it tells of shows here, which is nearly always so by now. */
+  /** Gives the answer when what it tells of is held here, which is nearly always so by now. */
   private answer(entry: Pending, answer: Answer, epoch: Epoch): void {
-    if (this.context.state.applied.revision >= answer.revision) this.finish(entry, answer);
+    if (this.context.state.holds(answer.revision)) this.finish(entry, answer);
     else void this.answerLater(entry, answer, epoch);
   }
 
@@ -195,14 +195,14 @@ export class Requests {
     const { state, clock, options } = this.context;
     const abort = new AbortController();
     const cancel = clock.timer(options.resendMs, () => abort.abort());
-    const isShown = await state.waitFor(answer.revision, abort.signal).then(
+    const isHeld = await state.untilHeld(answer.revision, abort.signal).then(
       () => true,
       () => false,
     );
     cancel();
     const { answering } = this.locate;
     // On another line the revision is another write: the sequencer of that one has to say.
-    if (isShown && answering && sameEpoch(answering, epoch)) this.finish(entry, answer);
+    if (isHeld && answering && sameEpoch(answering, epoch)) this.finish(entry, answer);
     else entry.sentTo = undefined;
   }
 
