@@ -33,12 +33,10 @@ export interface Judgement {
 type Made = 'there' | 'perhaps' | 'refused' | 'deleted';
 
 export class Ledger {
+  /** A client read less at its peer than that had acknowledged or shown: whatever is the matter, it may not. */
   readonly staleReads: string[] = [];
-  /** Older values that were read while the peers were apart: a peer that is cut off need not have what it was told elsewhere. */
-  oldReads = 0;
+  staleCount = 0;
   reads = 0;
-  /** Something is the matter, or was and the peers have not been one again since. */
-  apart = false;
   private readonly fields = new Map<string, Register>();
   private readonly made = new Map<string, Made>();
   private readonly appends = new Map<string, Outcome>();
@@ -58,12 +56,16 @@ export class Ledger {
     return this.register(name, field).expectation();
   }
 
-  /** A client read its own writes; `violation` if what it saw was older than what it had been told. */
+  /** A client read at its peer; `violation` if what it saw was older than what it had been told there. */
   readDone(violation: string | undefined): void {
     this.reads++;
-    if (violation === undefined) return;
-    if (this.apart) this.oldReads++;
-    else if (this.staleReads.length < MAX_TEXTS) this.staleReads.push(violation);
+    if (violation !== undefined) this.shownLess(violation);
+  }
+
+  /** A client was answered with less than before. */
+  shownLess(violation: string): void {
+    this.staleCount++;
+    if (this.staleReads.length < MAX_TEXTS) this.staleReads.push(violation);
   }
 
   created(name: string, outcome: Outcome): void {

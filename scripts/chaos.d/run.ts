@@ -136,7 +136,6 @@ export class ChaosRun {
     const fault = aimedAt(planned, await this.sequencer());
     const [fromMs, fromEpochMs] = [performance.now(), Date.now()];
     options.log(`${describeFault(fault)} for ${(fault.lastsMs / 1000).toFixed(1)} s`);
-    this.ledger.apart = true;
     await stage.begin(fault);
     await pause(fault.lastsMs, options.signal);
     await stage.end(fault);
@@ -147,7 +146,6 @@ export class ChaosRun {
       this.inTime(identical(this.apis, this.paths, { limitMs: limits.identicalMs, onMissing }).then(since)),
       this.inTime(this.replicas.settled(limits.replicasMs).then(since)),
     ]);
-    this.ledger.apart = identicalMs === undefined;
     this.logTroubles(fromMs);
     const judgement = await this.judge();
     const violations = [...judgement.lost, ...judgement.resurrected, ...judgement.majority];

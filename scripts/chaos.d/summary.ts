@@ -68,8 +68,7 @@ export function summarize(notes: RunNotes): Verdict {
     lost: lost.length,
     resurrected: resurrected.length,
     majorityViolations: majority.length,
-    staleReads: staleReads.length,
-    oldReads: ledger.oldReads,
+    staleReads: ledger.staleCount,
     watch: {
       events: watched((one) => one.ledger.events),
       gaps: gaps.length,

@@ -38,9 +38,7 @@ export interface Verdict {
   readonly lost: number;
   readonly resurrected: number;
   readonly majorityViolations: number;
-  /** Of own writes, while the peers were one, and while they were not. */
   readonly staleReads: number;
-  readonly oldReads: number;
   readonly watch: {
     readonly events: number;
     readonly gaps: number;
@@ -115,10 +113,7 @@ export function verdictText(verdict: Verdict): string {
     ['Lost', String(verdict.lost)],
     ['Resurrected', String(verdict.resurrected)],
     ['Majority-only', `${verdict.majorityViolations} violations`],
-    [
-      'Reads of own writes',
-      `${reads}: ${verdict.staleReads} stale; ${verdict.oldReads} old while the peers were apart`,
-    ],
+    ['Reads of own writes', `${reads}: ${verdict.staleReads} stale`],
     [
       'Watch events',
       `${watch.events}: ${watch.gaps} gaps, ${watch.duplicates} duplicates; ${watch.connections} connections, ${watch.relisted} listed again`,

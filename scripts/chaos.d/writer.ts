@@ -13,7 +13,8 @@ export const CONFIG_MAPS = `/api/v1/namespaces/${NAMESPACE}/configmaps`;
 export const LEASE_PATH = `/apis/coordination.k8s.io/v1/namespaces/${NAMESPACE}/leases/${LEASE}`;
 /** Operations a second of one client, when they are answered at once. */
 const PER_SECOND = 6;
-const TIMEOUT_MS = 5_000;
+/** Longer than a peer waits for a sequencer, so that it can say whether anything was done. */
+const TIMEOUT_MS = 12_000;
 const MAX_TROUBLES = 200;
 
 type Turn = (writer: Writer) => Promise<void>;
@@ -24,6 +25,8 @@ export class Writer {
   readonly counts = { operations: 0, acknowledged: 0, refused: 0, unknown: 0 };
   /** Why outcomes are unknown, and when (monotonic); the last ones. */
   readonly troubles: { readonly atMs: number; readonly text: string }[] = [];
+  /** By the names of shared objects, the newest that was told. */
+  private readonly versions = new Map<string, number>();
   private number = 0;
   private readonly deletable: string[] = [];
 
@@ -59,10 +62,15 @@ export class Writer {
   private async outcomeOf(method: string, path: string, body?: unknown, type?: string): Promise<Outcome> {
     const options = { timeoutMs: TIMEOUT_MS, ...(type === undefined ? {} : { type }) };
     try {
-      const { status, body: answer, text } = await this.api.send(method, path, body, options);
-      if (status < 300) return 'acknowledged';
-      if (status < 500) return 'refused';
-      this.trouble(`${status} ${answer?.message ?? text}`);
+      const answer = await this.api.send(method, path, body, options);
+      const { status, text } = answer;
+      if (status < 300) {
+        if (method === 'PATCH' || method === 'PUT') this.told(answer.body.metadata.name, answer);
+        return 'acknowledged';
+      }
+      // With 503 the API says that it did nothing.
+      if (status < 500 || status === 503) return 'refused';
+      this.trouble(`${status} ${answer.body?.message ?? text}`);
     } catch (error) {
       const { code, message } = error as NodeJS.ErrnoException;
       if (code === 'ECONNREFUSED') return 'refused';
@@ -78,7 +86,15 @@ export class Writer {
 
   private async read(path: string): Promise<Answer | undefined> {
     const answer = await this.api.send('GET', path, undefined, { timeoutMs: TIMEOUT_MS }).catch(() => undefined);
-    return answer?.status === 200 ? answer : undefined;
+    return answer?.status === 200 || answer?.status === 404 ? answer : undefined;
+  }
+
+  /** The versions of an object that this client is told by its peer only grow. */
+  private told(name: string, { body }: Answer): void {
+    const version = Number(body?.metadata?.resourceVersion ?? 0);
+    const known = this.versions.get(name) ?? 0;
+    if (version < known) this.ledger.shownLess(`${this.name} was told version ${version} of ${name} after ${known}`);
+    else this.versions.set(name, version);
   }
 
   /** Writes one field of an object that every client writes: its own, or the one that all want. */
@@ -91,12 +107,11 @@ export class Writer {
 
   async readFields(name: string): Promise<void> {
     const expected = this.ledger.expectedField(name, this.name);
-    const wasApart = this.ledger.apart;
     const answer = await this.read(`${CONFIG_MAPS}/${name}`);
-    // A time that was in part one, in part the other is neither.
-    if (!answer || this.ledger.apart !== wasApart) return;
+    if (!answer) return;
     const violation = expected.violation(answer.body.data?.[this.name]);
     this.ledger.readDone(violation && `${this.name} read ${name}/${this.name}: ${violation}`);
+    if (answer.status === 200) this.told(name, answer);
   }
 
   async create(): Promise<void> {
@@ -118,7 +133,8 @@ export class Writer {
   /** Appends to the Lease by compare-and-set: what was acknowledged must be there for ever, and no append twice. */
   async append(): Promise<void> {
     const answer = await this.read(LEASE_PATH);
-    if (!answer) return;
+    if (answer?.status !== 200) return;
+    this.told(LEASE, answer);
     const lease = answer.body;
     const token = `${this.name}-${this.next()}`;
     const present = String(lease.metadata.annotations?.[APPENDS] ?? '');

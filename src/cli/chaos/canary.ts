@@ -132,8 +132,8 @@ export class Canary {
   }
 }
 
-/** Only a connection that was never made, or a refusal by the API, says that nothing was done. */
+/** A connection that was never made, or a refusal by the API, says that nothing was done; so does a peer that answers with 503. */
 function outcomeOf(error: unknown): Outcome {
   if (isUnreachable(error)) return error.socketCode === 'ECONNREFUSED' ? 'refused' : 'unknown';
-  return error instanceof ApiError && error.code >= 400 && error.code < 500 ? 'refused' : 'unknown';
+  return error instanceof ApiError && (error.code < 500 || error.code === 503) ? 'refused' : 'unknown';
 }
