@@ -91,7 +91,7 @@ export async function startCluster(
     readonly kubelets?: KubeletReader;
     /** How nodes are reached, for logs and the like. */
     readonly dialer?: NodeDialer;
-    readonly limits?: Pick<ApiServerOptions, 'bodyBytes' | 'bodyMs' | 'watch'>;
+    readonly limits?: Pick<ApiServerOptions, 'bodyBytes' | 'bodyMs' | 'idleMs' | 'watch'>;
   } = {},
 ): Promise<TestCluster> {
   const registry = KindRegistry.load();

@@ -156,6 +156,14 @@ describe('the API over HTTP/2', function () {
     assert.deepEqual([slow.status, parsed(slow)['reason']], [504, 'Timeout']);
     const { status } = await post(session, CONFIG_MAPS, { metadata: { name: 'after' } });
     assert.equal(status, 201);
+    const { status: known, headers } = await post(session, `${CONFIG_MAPS}?fieldValidation=Warn`, {
+      metadata: { name: 'odd' },
+      größe: 1,
+      other: 2,
+    });
+    const warnings = ['unknown field "größe"', 'unknown field "other"'];
+    const quoted = warnings.map((text) => `299 - "${Buffer.from(text.replaceAll('"', '\\"')).toString('latin1')}"`);
+    assert.deepEqual([known, headers['warning']], [201, quoted.join(', ')]);
     const head = await ask(session, '/version', 'HEAD');
     assert.deepEqual([head.status, head.body.length, head.rst], [200, 0, 0]);
   });
@@ -218,6 +226,19 @@ describe('the API over HTTP/2', function () {
     await until(() => slow.closed, 'the slow watcher is cut off');
     assert.equal(slow.rstCode, constants.NGHTTP2_INTERNAL_ERROR);
     assert.equal(quick.closed, false);
+  });
+
+  it('closes a connection that nobody uses, but not one with a silent watch', async () => {
+    await start({ limits: { idleMs: 200 } });
+    const [idle, busy] = [await open(), await open()];
+    const stream = busy.request({ ':path': `${CONFIG_MAPS}?watch=1` });
+    stream.on('error', () => undefined);
+    await once(stream, 'response');
+    await until(() => idle.destroyed, 'the end of the idle one');
+    await systemClock.sleep(500);
+    assert.equal(busy.destroyed, false);
+    stream.close(constants.NGHTTP2_CANCEL);
+    await until(() => busy.destroyed, 'the end of the other, without its watch');
   });
 
   it('hangs up on who opens streams only to reset them', async () => {
