@@ -23,6 +23,7 @@ import { rows as jobs } from './ctrl/jobs.js';
 import { rows as replicas } from './ctrl/replicas.js';
 import { rows as statefulSets } from './ctrl/statefulsets.js';
 import { rows as askedWebhooks } from './hook/admission.js';
+import { rows as fieldSelectors } from './hook/field-selectors.js';
 import { rows as webhooks } from './hook/webhooks.js';
 import { rows as namespaces } from './nslife/namespaces.js';
 import { rows as limits } from './quota/admission.js';
@@ -46,6 +47,7 @@ export const ALL: Rows = {
   ...endpoints,
   ...events,
   ...eviction,
+  ...fieldSelectors,
   ...fieldValidation,
   ...garbageCollection,
   ...jobs,

@@ -262,7 +262,7 @@ async function notOnConfigurations(t: Context): Promise<void> {
 }
 
 /** `hostPort` of v1 is `host` and `port` of v2. */
-async function withConversion(t: Context) {
+export async function withConversion(t: Context) {
   const hooks = await HookServer.open(t);
   const convert = (object: Json, to: string): Json => {
     const { hostPort, host, port, ...rest } = object;
@@ -274,9 +274,18 @@ async function withConversion(t: Context) {
     result: { status: 'Success' },
     convertedObjects: objects.map((object: Json) => convert(object, desiredAPIVersion)),
   });
-  const schema = { type: 'object', 'x-kubernetes-preserve-unknown-fields': true };
-  const { name, group, kind, resource } = await define(t, { versions: { v1: schema, v2: schema } });
+  const schema = (...fields: string[]): Json => ({
+    type: 'object',
+    'x-kubernetes-preserve-unknown-fields': true,
+    properties: Object.fromEntries(fields.map((field) => [field, { type: 'string' }])),
+  });
+  const versions = { v1: schema('hostPort'), v2: schema('host', 'port') };
+  const { name, group, kind, resource } = await define(t, { versions });
   await definitions(t).update(name, ({ spec }) => {
+    for (const each of spec.versions) {
+      const fields = Object.keys(each.schema.openAPIV3Schema.properties);
+      each.selectableFields = fields.map((field) => ({ jsonPath: `.${field}` }));
+    }
     const webhook = { clientConfig: hooks.clientConfig(answer), conversionReviewVersions: ['v1'] };
     spec.conversion = { strategy: 'Webhook', webhook };
   });
