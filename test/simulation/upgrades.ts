@@ -6,7 +6,16 @@ import type { VersionRange } from '../../src/base/version-range.js';
 import { FORMATS } from '../../src/store/formats.js';
 import { formatOf } from '../../src/store/log-entry.js';
 import { FRAME_RANGE } from '../../src/store/replication/frame-log.js';
-import { META, readMeta, RECORD_RANGE, WrongFormat } from '../../src/store/replication/storage.js';
+import { levelOf, REGISTRY_KEY, registryOf, type PeerRegistry } from '../../src/store/replication/peer-registry.js';
+import {
+  META,
+  readFrame,
+  readMeta,
+  RECORD_RANGE,
+  storedRecord,
+  WrongFormat,
+} from '../../src/store/replication/storage.js';
+import { decodeRecord } from '../../src/store/record.js';
 import type { SimCluster, SimPeer } from '../../src/testing/sim-cluster.js';
 import { bringDown, bringUp, type Fault, type FaultContext } from './faults.js';
 import type { Trait } from './trait.js';
@@ -32,8 +41,9 @@ export class Upgrades implements Trait {
   }
 
   readonly faults: readonly Fault[] = [
-    { weight: 4, run: (context) => this.upgrade(context, this.any(context, FORMATS)) },
-    { weight: 2.5, run: (context) => this.goBack(context, this.any(context, NEXT)) },
+    { weight: 3, run: (context) => this.upgrade(context, this.any(context, FORMATS)) },
+    { weight: 4, run: (context) => this.upgradeAll(context) },
+    { weight: 5, run: (context) => this.goBack(context, this.any(context, NEXT)) },
   ];
 
   get wholeFaults(): readonly Fault[] {
@@ -80,6 +90,12 @@ export class Upgrades implements Trait {
     peer.formats = NEXT;
     await context.cluster.clock.sleep(context.random.int(800));
     await bringUp(context, peer);
+  }
+
+  /** Those that are left, one after the other, and a while for the cluster to notice. */
+  private async upgradeAll(context: FaultContext): Promise<void> {
+    for (const peer of this.cluster.peers.filter(({ formats }) => formats !== NEXT)) await this.upgrade(context, peer);
+    await context.cluster.clock.sleep(context.random.int(2_000));
   }
 
   /** A build that cannot read the store does not start, and leaves it as it is; any other one goes on with it. */
@@ -141,7 +157,7 @@ export class Upgrades implements Trait {
 
   /** The note of the level is never behind what is there. */
   private checkDisk(peer: SimPeer): void {
-    const level = levelOnDisk(peer);
+    const level = notedLevel(peer);
     for (const [key, value] of peer.disk.contents) {
       if ([FRAME_RANGE, RECORD_RANGE].some(([from, to]) => key >= from && key < to) && formatOf(value) > level)
         this.problem(`${peer.id} holds ${key} in format ${formatOf(value)}, and is noted to be at ${level}`);
@@ -153,12 +169,29 @@ export class Upgrades implements Trait {
   }
 }
 
-function levelOnDisk(peer: SimPeer): number {
-  const meta = peer.disk.contents.get(META);
+/** The format in which the newest value may be, as the note on disk says. */
+function notedLevel({ disk }: SimPeer): number {
+  const meta = disk.contents.get(META);
   return meta ? readMeta(meta, NEXT).level : FORMATS.oldest;
 }
 
-const textOf = ({ disk }: SimPeer): string =>
+/** The level to which the cluster has come, as far as the store can know. */
+export function levelOnDisk(peer: SimPeer): number {
+  let level = notedLevel(peer);
+  const see = (registry: PeerRegistry | undefined) => (level = Math.max(level, levelOf(registry)));
+  for (const [key, value] of peer.disk.contents) {
+    if (key === RECORD_RANGE[0] + REGISTRY_KEY) see(registryOf(storedRecord([key, value], NEXT)));
+    if (key < FRAME_RANGE[0] || key >= FRAME_RANGE[1]) continue;
+    for (const entry of readFrame(value, NEXT)?.entries ?? []) {
+      if (entry.op === 'put' && entry.key === REGISTRY_KEY) see(JSON.parse(entry.value) as PeerRegistry);
+      if (entry.op === 'merge' && entry.key === REGISTRY_KEY) see(registryOf(decodeRecord(entry.record, NEXT)));
+    }
+  }
+  return level;
+}
+
+/** Everything in the store, to compare. */
+export const textOf = ({ disk }: SimPeer): string =>
   [...disk.contents]
     .map(([key, value]) => `${key} ${Buffer.from(value).toString('base64')}`)
     .toSorted()

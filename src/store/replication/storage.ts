@@ -13,6 +13,7 @@ import {
   START,
   unseal,
   UnreadableData,
+  type Entry,
   type Epoch,
   type Frame,
   type Position,
@@ -22,6 +23,7 @@ import { decodeChanges, HISTORY_RANGE } from '../object-history.js';
 import { decodeRecord, encodeRecord, type ObjectRecord } from '../record.js';
 import type { Stamp } from '../stamp.js';
 import { FRAME_RANGE, type FrameLog } from './frame-log.js';
+import { levelOf, REGISTRY_KEY, registryOf, type PeerRegistry } from './peer-registry.js';
 
 export const META = 'm/meta';
 const RECORD_PREFIX = 'o/';
@@ -100,7 +102,11 @@ export class ReplicaStorage {
       // The peer ended while it was given a state.
       this.isAhead = this.meta.applied.revision === 0;
       await this.dropAhead();
-      for await (const entry of this.disk.scan(RECORD_PREFIX, RECORD_END)) take(storedRecord(entry, this.formats));
+      for await (const entry of this.disk.scan(RECORD_PREFIX, RECORD_END)) {
+        const record = storedRecord(entry, this.formats);
+        if (record.key === REGISTRY_KEY) this.checkLevel(registryOf(record));
+        take(record);
+      }
       await this.loadFrames(log);
       return { meta: this.meta, fresh: false };
     } catch (error) {
@@ -134,12 +140,25 @@ export class ReplicaStorage {
       if (torn) throw new Error('a frame in the middle of the log cannot be read');
       const frame = readFrame(bytes, this.formats);
       torn = frame === undefined;
+      for (const entry of frame?.entries ?? []) this.checkEntry(entry);
       if (frame && samePosition(frame.previous, log.head)) log.append(frame, bytes);
       else stale.push({ type: 'del', key });
     }
     // The records say more than what is left of the log: it goes on from there.
     if (log.head.revision < this.meta.applied.revision) stale.push(...log.reset(this.meta.applied));
     if (stale.length > 0) await this.disk.write(stale, { sync: false });
+  }
+
+  private checkEntry(entry: Entry): void {
+    if (entry.op === 'reign' || entry.key !== REGISTRY_KEY) return;
+    if (entry.op === 'put') this.checkLevel(JSON.parse(entry.value) as PeerRegistry);
+    else if (entry.op === 'merge') this.checkLevel(registryOf(decodeRecord(entry.record, this.formats)));
+  }
+
+  /** The cluster may have come to a level that nothing here was written in yet: what an older build would write would pass for it. */
+  private checkLevel(registry: PeerRegistry | undefined): void {
+    const level = levelOf(registry);
+    if (level > this.formats.newest) throw new WrongFormat(wrongFormatText(level, this.formats));
   }
 
   /**
