@@ -40,6 +40,33 @@ function admitBody(context: WriteContext, name: string, body: KubeObject): void 
   deps.admission.validate(attributes, lookups);
 }
 
+/** The node that the binding names. Throws `ApiError` for one that names none, or something else. */
+function targetOf({ target }: Binding, name: string): string {
+  const kind = { group: '', kind: 'Binding' };
+  if (target?.kind && target.kind !== 'Node') {
+    const message = `Unsupported value: "${target.kind}": supported values: "Node", "<empty>"`;
+    throw invalid(kind, name, [{ type: 'FieldValueNotSupported', field: 'target.kind', message }]);
+  }
+  if (target?.name) return target.name;
+  throw invalid(kind, name, [{ type: 'FieldValueRequired', field: 'target.name', message: 'Required value' }]);
+}
+
+/** Throws a conflict for a pod that is not the one that is meant, or can be assigned to no node. */
+function checkBindable(pods: ResourceInfo, name: string, { metadata }: Binding, pod: Pod): void {
+  const { uid, resourceVersion } = metadata ?? {};
+  if (uid && uid !== pod.metadata?.uid) {
+    const text = `Precondition failed: UID in precondition: ${uid}, UID in object meta: ${pod.metadata?.uid}`;
+    throw conflict(pods, name, text);
+  }
+  if (resourceVersion && resourceVersion !== pod.metadata?.resourceVersion) {
+    throw conflict(pods, name, 'Precondition failed: ResourceVersion in precondition does not match');
+  }
+  const refuse = (why: string) => conflict({ group: '', resource: 'pods/binding' }, name, `pod ${name} ${why}`);
+  if (pod.metadata?.deletionTimestamp) throw refuse('is being deleted, cannot be assigned to a host');
+  if (pod.spec?.nodeName) throw refuse(`is already assigned to node "${pod.spec.nodeName}"`);
+  if ((pod.spec?.schedulingGates ?? []).length > 0) throw refuse('has non-empty .spec.schedulingGates');
+}
+
 /** Assigns a pod to a node, once. */
 export function bindPod(context: WriteContext): Outcome {
   const { request, transaction } = context;
@@ -48,52 +75,11 @@ export function bindPod(context: WriteContext): Outcome {
   const name = request.name === '' ? (binding.metadata?.name ?? '') : request.name;
   checkPlace(context, binding as unknown as KubeObject);
   admitBody(context, name, binding as unknown as KubeObject);
-  const { target } = binding;
-  if (target?.kind && target.kind !== 'Node') {
-    throw invalid({ group: '', kind: 'Binding' }, name, [
-      {
-        type: 'FieldValueNotSupported',
-        field: 'target.kind',
-        message: `Unsupported value: "${target.kind}": supported values: "Node", "<empty>"`,
-      },
-    ]);
-  }
-  if (!target?.name) {
-    throw invalid({ group: '', kind: 'Binding' }, name, [
-      { type: 'FieldValueRequired', field: 'target.name', message: 'Required value' },
-    ]);
-  }
+  const nodeName = targetOf(binding, name);
   const key = keyOf(pods, request.namespace, name);
   const pod = transaction.get(key) as Pod | undefined;
   if (!pod?.spec) throw notFound(pods, name);
-  const { uid, resourceVersion } = binding.metadata ?? {};
-  if (uid && uid !== pod.metadata?.uid) {
-    throw conflict(
-      pods,
-      name,
-      `Precondition failed: UID in precondition: ${uid}, UID in object meta: ${pod.metadata?.uid}`,
-    );
-  }
-  if (resourceVersion && resourceVersion !== pod.metadata?.resourceVersion) {
-    throw conflict(pods, name, 'Precondition failed: ResourceVersion in precondition does not match');
-  }
-  if (pod.metadata?.deletionTimestamp) {
-    throw conflict(
-      { group: '', resource: 'pods/binding' },
-      name,
-      `pod ${name} is being deleted, cannot be assigned to a host`,
-    );
-  }
-  if (pod.spec.nodeName) {
-    throw conflict(
-      { group: '', resource: 'pods/binding' },
-      name,
-      `pod ${name} is already assigned to node "${pod.spec.nodeName}"`,
-    );
-  }
-  if ((pod.spec.schedulingGates ?? []).length > 0) {
-    throw conflict({ group: '', resource: 'pods/binding' }, name, `pod ${name} has non-empty .spec.schedulingGates`);
-  }
+  checkBindable(pods, name, binding, pod);
   const at = rfc3339(transaction.nowMs);
   const bound = {
     ...pod,
@@ -103,7 +89,7 @@ export function bindPod(context: WriteContext): Outcome {
         ? { annotations: { ...pod.metadata?.annotations, ...binding.metadata.annotations } }
         : {}),
     },
-    spec: { ...pod.spec, nodeName: target.name },
+    spec: { ...pod.spec, nodeName },
     status: { ...pod.status, conditions: condition(pod, 'PodScheduled', at, { status: 'True' }) },
   };
   if (!request.dryRun) transaction.put(key, bound as KubeObject);
