@@ -264,14 +264,16 @@ export class Replica implements Service, ObjectStore {
   async barrier(signal?: AbortSignal): Promise<Revision> {
     // Alone, this peer still knows what is newest.
     if (this.diskWaits && this.allegiance.mode !== 'leading') throw this.withoutRoom(this.diskWaits);
+    const untilMs = this.deps.clock.monotonicMs() + this.settings.requestMs;
     const revision = await this.requests.readRevision();
-    if (this.revision < revision) await this.catchUp(revision, signal);
+    if (this.revision < revision) await this.catchUp(revision, untilMs, signal);
     return revision;
   }
 
-  private async catchUp(revision: Revision, signal: AbortSignal | undefined): Promise<void> {
+  private async catchUp(revision: Revision, untilMs: number, signal: AbortSignal | undefined): Promise<void> {
+    const { clock } = this.deps;
     const late = new AbortController();
-    const cancel = this.deps.clock.timer(this.settings.requestMs, () =>
+    const cancel = clock.timer(Math.max(0, untilMs - clock.monotonicMs()), () =>
       late.abort(new StoreUnavailable('this peer did not catch up in time', true)),
     );
     try {
