@@ -37,7 +37,7 @@ const RETRY_MS = 500;
 export const MAX_SET_ASIDE = 3;
 const PROBLEMS_TOLD = 5;
 /** Operations handed over in one go. */
-const SLICE_OPERATIONS = 500;
+const SLICE_OPERATIONS = 200;
 
 export class LevelDisk implements Disk {
   private level: ClassicLevel<string, Uint8Array> | undefined;

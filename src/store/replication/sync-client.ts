@@ -1,4 +1,5 @@
 /** The peer's side of a synchronisation; see `sync-server.ts` for the conversation. */
+import { WorkSlices } from '../../base/work-slices.js';
 import { differingLeaves, leavesIn, type RecordState } from '../digest-tree.js';
 import { compareEpochs, type Epoch, type LoggedReply, type Position } from '../log-entry.js';
 import type { ObjectChange } from '../object-change.js';
@@ -157,14 +158,11 @@ export class SyncClient {
   private sendOffer(to: string): void {
     const { offer } = this;
     if (!offer) return;
-    const { state, options } = this.context;
+    const { state, options, clock } = this.context;
     const records: Uint8Array[] = [];
     let bytes = 0;
-    while (
-      offer.sent < offer.records.length &&
-      bytes <= options.syncChunkBytes &&
-      records.length < options.sliceRecords
-    ) {
+    const slice = new WorkSlices(clock, options.sliceRecords + 1);
+    while (offer.sent < offer.records.length && bytes <= options.syncChunkBytes && !slice.isOver()) {
       const encoded = encodeRecord(offer.records[offer.sent++] as ObjectRecord, state.level);
       records.push(encoded);
       bytes += encoded.length;

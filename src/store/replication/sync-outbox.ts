@@ -54,10 +54,16 @@ export class SyncOutbox {
       found.set(key, state.table.record(key));
       if (slices.isOver()) await slices.pause();
     }
-    if (!state.log.has(from)) return undefined;
-    for (const { frame, end } of state.log.after(from)) {
-      if (end.revision > state.applied.revision) break;
-      for (const entry of frame.entries) if (entry.op !== 'reign') found.set(entry.key, state.table.record(entry.key));
+    // Ends without a pause: what is found then is of one moment.
+    for (let at = from; at.revision < state.applied.revision;) {
+      const [next] = state.log.has(at) ? state.log.after(at, 1) : [];
+      if (!next) return undefined;
+      if (next.end.revision > state.applied.revision) break;
+      for (const entry of next.frame.entries) {
+        if (entry.op !== 'reign') found.set(entry.key, state.table.record(entry.key));
+      }
+      at = next.end;
+      if (slices.isOver()) await slices.pause();
     }
     return new SyncOutbox(state, limits, found, state.applied, clock);
   }
