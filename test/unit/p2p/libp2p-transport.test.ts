@@ -1,7 +1,10 @@
 /** What is particular to the transport on libp2p: who gets in, duplicate connections, the address book. */
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { connect, createServer, type AddressInfo } from 'node:net';
 import type { Logger, LogFields } from '../../../src/base/log.js';
 import { silentLogger } from '../../../src/base/log.js';
+import { parseHostPort } from '../../../src/p2p/libp2p/address.js';
 import type { AddressBookEntry } from '../../../src/p2p/libp2p/admission.js';
 import { newPeerKey, peerIdOf } from '../../../src/p2p/libp2p/identity.js';
 import type { Libp2pTransport, Libp2pTransportOptions } from '../../../src/p2p/libp2p/transport.js';
@@ -19,7 +22,28 @@ describe('Libp2pTransport', () => {
     return transport;
   }
 
-  const settle = (ms = 400) => new Promise((resolve) => setTimeout(resolve, ms));
+  const settle = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
+
+  /** Passes connections on to a peer, and counts those that ended. */
+  async function relayTo({ self }: Libp2pTransport) {
+    let closed = 0;
+    const { host, port } = parseHostPort(self.addresses[0]!)!;
+    const server = createServer((from) => {
+      const to = connect(port, host);
+      from.on('error', () => to.destroy()).on('close', () => closed++);
+      to.on('error', () => from.destroy());
+      from.pipe(to).pipe(from);
+    });
+    server.listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    return {
+      address: `127.0.0.1:${(server.address() as AddressInfo).port}`,
+      get closed() {
+        return closed;
+      },
+      stop: () => void server.close(),
+    };
+  }
 
   afterEach(async () => {
     await Promise.all(made.map((transport) => transport.stop()));
@@ -29,10 +53,12 @@ describe('Libp2pTransport', () => {
 
   it('keeps out who does not know the secret of the cluster', async () => {
     const [inside, stranger] = [await peer('a'), await peer('x', { clusterSecret: new Uint8Array(32).fill(8) })];
-    stranger.addAddresses(inside.self);
-    inside.addAddresses(stranger.self);
-    await settle();
+    const door = await relayTo(inside);
+    stranger.addAddresses({ addresses: [door.address] });
+    await until(() => door.closed >= 2, 'two dials to come to nothing');
     assert.deepEqual([inside.peers(), stranger.peers()], [[], []]);
+    await stranger.stop();
+    door.stop();
   });
 
   it('keeps out who cannot prove membership, and says why', async () => {
