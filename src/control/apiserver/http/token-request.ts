@@ -8,7 +8,7 @@ import type { TokenRequest } from '../../../api/types/authentication-v1.js';
 import { restrictNodeToken } from '../../../security/admission/node-restriction.js';
 import type { ServiceAccounts } from '../../../security/serviceaccounts/service-accounts.js';
 import { addAuditAnnotations } from '../audit/annotations.js';
-import type { AdmissionSubject } from '../webhooks/review.js';
+import { bodySubject, type AdmissionSubject } from '../webhooks/review.js';
 import type { WebhookStage } from '../webhooks/webhook-stage.js';
 import { readBody } from './request-body.js';
 import type { ResourceRequest } from './resource-handler.js';
@@ -21,23 +21,16 @@ export const isTokenRequest = ({ verb, path }: Pick<ResourceRequest, 'verb' | 'p
 
 /** The request as admission sees it: what is sent is a TokenRequest, what it is about is the account. */
 function subjectOf({ path, query, user }: ResourceRequest, kind: KindInfo, object: KubeObject): AdmissionSubject {
-  const { group, version, resource, subresource, namespace, name } = path;
+  const { namespace, name } = path;
   const dryRun = query.getAll('dryRun').includes('All');
-  return {
+  return bodySubject(path, {
     operation: 'CREATE',
-    group,
-    version,
-    resource,
-    subresource,
-    namespace,
-    name,
     user,
     dryRun,
-    kind: { group: kind.group, version: kind.version, kind: kind.kind },
+    kind,
     options: { kind: 'CreateOptions', apiVersion: 'meta.k8s.io/v1', ...(dryRun ? { dryRun: ['All'] } : {}) },
     object: { ...object, metadata: { name, namespace, ...object.metadata } },
-    oldObject: undefined,
-  };
+  });
 }
 
 /** Throws `ApiError`. */

@@ -1,16 +1,7 @@
 /** CONNECT requests (exec, attach, port-forward, proxy) as webhooks see them. */
 import type { KubeObject } from '../../../api/object.js';
 import type { UserInfo } from '../../../security/authn/user.js';
-import type { AdmissionSubject } from './review.js';
-
-interface ConnectPath {
-  readonly group: string;
-  readonly version: string;
-  readonly resource: string;
-  readonly subresource: string;
-  readonly namespace: string;
-  readonly name: string;
-}
+import { bodySubject, type AdmissionSubject, type SubjectPlace } from './review.js';
 
 const KINDS: Readonly<Record<string, string>> = {
   'pods/exec': 'PodExecOptions',
@@ -35,24 +26,10 @@ function optionsOf(kind: string, query: URLSearchParams, path: string): Record<s
   return options;
 }
 
-export function connectSubject(target: ConnectPath, user: UserInfo, url: URL): AdmissionSubject {
-  const { group, version, resource, subresource, namespace, name } = target;
-  const kind = KINDS[`${resource}/${subresource}`] ?? 'PodProxyOptions';
+export function connectSubject(place: SubjectPlace, user: UserInfo, url: URL): AdmissionSubject {
+  const kind = KINDS[`${place.resource}/${place.subresource}`] ?? 'PodProxyOptions';
   const rest = url.pathname.split('/proxy')[1] ?? '';
-  const object = { kind, apiVersion: 'v1', ...optionsOf(kind, url.searchParams, rest) };
-  return {
-    operation: 'CONNECT',
-    group,
-    version,
-    resource,
-    subresource,
-    namespace,
-    name,
-    user,
-    dryRun: false,
-    kind: { group: '', version: 'v1', kind },
-    options: {},
-    object: object as unknown as KubeObject,
-    oldObject: undefined,
-  };
+  const object = { kind, apiVersion: 'v1', ...optionsOf(kind, url.searchParams, rest) } as unknown as KubeObject;
+  const gvk = { group: '', version: 'v1', kind };
+  return bodySubject(place, { operation: 'CONNECT', user, dryRun: false, kind: gvk, options: {}, object });
 }

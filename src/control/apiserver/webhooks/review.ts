@@ -16,6 +16,22 @@ export interface AdmissionSubject extends MatchedRequest {
   readonly oldObject: KubeObject | undefined;
 }
 
+/** Where a request goes. */
+export type SubjectPlace = Pick<
+  AdmissionSubject,
+  'group' | 'version' | 'resource' | 'subresource' | 'namespace' | 'name'
+>;
+
+/** A request that is about an object and sends another: bindings and evictions, requests for tokens, connections. */
+export function bodySubject(
+  place: SubjectPlace,
+  sent: Pick<AdmissionSubject, 'operation' | 'user' | 'dryRun' | 'kind' | 'options' | 'object'>,
+): AdmissionSubject {
+  const { group, version, resource, subresource, namespace, name } = place;
+  const kind = { group: sent.kind.group, version: sent.kind.version, kind: sent.kind.kind };
+  return { ...sent, group, version, resource, subresource, namespace, name, kind, oldObject: undefined };
+}
+
 /** A request as a webhook's rule names it. */
 export interface NamedSubject {
   readonly as: ResourceVersion;

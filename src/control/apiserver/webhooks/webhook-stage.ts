@@ -32,7 +32,7 @@ import {
   withoutAllocations,
 } from './request-forms.js';
 import type { Rehearse } from './rehearsal.js';
-import { Remarks, type AdmissionSubject } from './review.js';
+import { bodySubject, Remarks, type AdmissionSubject } from './review.js';
 
 /** What a request that writes nothing came to. */
 export interface AdmittedSubject {
@@ -239,22 +239,9 @@ export class WebhookStage {
     const { configurations } = this.deps;
     const body = bodyOf(request);
     const { object } = decodeObject(kind, body, 'Ignore');
-    const { group, version, resource, subresource, namespace, name, user, dryRun } = request;
-    const subject: AdmissionSubject = {
-      operation: 'CREATE',
-      group,
-      version,
-      resource,
-      subresource,
-      namespace,
-      name,
-      user,
-      dryRun,
-      kind: { group: kind.group, version: kind.version, kind: kind.kind },
-      options: optionsOf(request),
-      object,
-      oldObject: undefined,
-    };
+    const { user, dryRun } = request;
+    const options = optionsOf(request);
+    const subject = bodySubject(request, { operation: 'CREATE', user, dryRun, kind, options, object });
     const mutation = new Mutation(this.dispatcher, configurations.mutating, remarks);
     const mutated = await mutation.run(subject, (patched) => decodeObject(kind, patched, 'Ignore').object);
     await this.dispatcher.validate(configurations.validating, mutated, remarks);
