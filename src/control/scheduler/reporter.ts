@@ -1,6 +1,10 @@
 /**
  * Tells users what the scheduler decided: Events, and the `PodScheduled` condition of pods that fit nowhere. Best effort,
  * in the background, bounded: a cluster that cannot take the reports still gets its pods placed.
+ *
+ * Its own beside `client/event-recorder`, as upstream has two: kube-scheduler records through events.k8s.io (client-go's
+ * `tools/events`: a precise time, an action, and a series instead of a count), and each of many thousand bindings is told of,
+ * several at a time and without the limits for one object's events that other components need (`tools/record`).
  */
 import { rfc3339, rfc3339Micro, type Clock } from '../../base/clock.js';
 import { errorText, type Logger } from '../../base/log.js';
