@@ -64,6 +64,20 @@ describe('the checks of the histories', function () {
     return assertFoundOut({ whole: true, disguise }, /^p1 and p0 differ/);
   });
 
+  it('find a peer that shows its clients less than before', () => {
+    const disguise: Breakage['disguise'] = (replica) => {
+      const shown = new Map<string, ReturnType<Replica['get']>[]>();
+      // What was there two reads ago.
+      const get: Replica['get'] = (key) => {
+        const last = shown.get(key.name) ?? [];
+        shown.set(key.name, [...last, replica.get(key)].slice(-3));
+        return last[0] ?? replica.get(key);
+      };
+      return disguised(replica, { get });
+    };
+    return assertFoundOut({ disguise }, /^session of .* misses/);
+  });
+
   it('find a watch that misses an event', () => {
     const disguise: Breakage['disguise'] = (replica, peer) =>
       peer === 'p1' ? withEvents(replica, (revision) => (revision % 7 === 0 ? [] : [revision])) : replica;

@@ -25,8 +25,8 @@ export interface Operation {
   uid: string;
   /** What a read saw. */
   seen: string;
-  /** Of the objects that are written by `grow`, what a read saw beside it. */
-  grown: { readonly name: string; readonly keys: readonly string[] };
+  /** Of the objects that are written by `grow`, what the answer showed: their keys by their names. */
+  grown: ReadonlyMap<string, readonly string[]>;
   /** The version of what was answered; 0 when the answer has none. */
   revision: number;
   /** The base of a compare-and-set. */
@@ -103,6 +103,9 @@ const logOf = (object: KubeObject | undefined): string =>
 /** The operation numbers in a register, oldest first. */
 export const entriesOf = (log: string): number[] => (log === '' ? [] : log.split(',').map(Number));
 export const registerLog = logOf;
+
+const keysOf = (object: KubeObject | undefined): string[] =>
+  Object.keys((object as { data?: object } | undefined)?.data ?? {});
 
 export class Clients {
   readonly operations: Operation[] = [];
@@ -191,7 +194,7 @@ export class Clients {
       code: 0,
       uid: '',
       seen: '',
-      grown: { name: '', keys: [] },
+      grown: new Map(),
       revision: 0,
       base: '',
     };
@@ -219,6 +222,7 @@ export class Clients {
     if (!reply || reply.code === 504) return undefined;
     const body = reply.body as KubeObject | undefined;
     if (reply.code < 300) operation.revision = Number(body?.metadata.resourceVersion ?? 0);
+    if (operation.kind === 'grow' && reply.code < 300) operation.grown = new Map([[operation.name, keysOf(body)]]);
     this.end(operation, reply.code, life);
     if (reply.code >= 500 && reply.code !== 503) throw new Error(`operation ${operation.n}: ${JSON.stringify(reply)}`);
     if (reply.code < 300 && !body?.metadata) throw new Error(`operation ${operation.n}: an answer without body`);
@@ -294,9 +298,7 @@ export class Clients {
     );
     const object = await Promise.race([read, life.gone.then(() => undefined)]);
     if (!object) return;
-    const grown = this.pick(GROW);
-    const { data = {} } = life.replica.get(keyOf('configmaps', grown)) as { data?: object };
-    operation.grown = { name: grown, keys: Object.keys(data) };
+    operation.grown = new Map(GROW.map((grown) => [grown, keysOf(life.replica.get(keyOf('configmaps', grown)))]));
     operation.revision = life.replica.revision;
     this.end(operation, 200, life);
     operation.seen = logOf(object);
