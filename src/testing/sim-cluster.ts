@@ -75,6 +75,8 @@ export interface SimClusterOptions {
   readonly policy?: (group: string, resource: string, policy: KindPolicy) => KindPolicy;
   /** What others see of each replica, if not the replica itself. Breaks promises, to see that a test notices. */
   readonly disguise?: (replica: Replica, peer: PeerId) => Replica;
+  /** False: peers go on with those that were removed. Breaks a promise, to see that a test notices. */
+  readonly keepsGate?: boolean;
   /** What runs on each machine: membership, replica and write path unless told. */
   readonly process?: (parts: ProcessParts) => SimProcess;
   /** Gets each peer's log lines with the virtual time and the peer's id. */
@@ -163,7 +165,11 @@ function replicaProcess(parts: ProcessParts, options: SimClusterOptions, own: Ki
     { ...SIM_SETTINGS, ...options.settings, mayFound },
   );
   const gatekeeper = new Gatekeeper(parts, gate, { transport, membership }, replica, parts.onRemoved);
-  return { membership, replica: options.disguise?.(replica, parts.id) ?? replica, services: [gatekeeper] };
+  return {
+    membership,
+    replica: options.disguise?.(replica, parts.id) ?? replica,
+    services: options.keepsGate === false ? [] : [gatekeeper],
+  };
 }
 
 export class SimPeer {
@@ -208,12 +214,12 @@ export class SimPeer {
     const log = cluster.logger(id);
     const gate = new Gate(formats);
     const transport = cluster.network.transport({ id, name: id, addresses: [], formats }, admissionOf(gate));
-    const disk = this.disk.handle();
     const onRemoved = () => {
       if (this.life !== life) return;
       this.removed = true;
       this.crash();
     };
+    const disk = this.disk.handle();
     const parts = { id, clock, random, log, transport, disk, mayFound, gate, formats, onRemoved };
     const { options } = cluster;
     const process = options.process?.(parts) ?? replicaProcess(parts, options, cluster.policies);
@@ -229,11 +235,7 @@ export class SimPeer {
     };
     this.life = life;
     this.failed = false;
-    replica.subscribe({
-      onFailure: () => {
-        if (this.life === life) this.failed = true;
-      },
-    });
+    replica.subscribe({ onFailure: () => void (this.failed ||= this.life === life) });
     await transport.start();
     await membership.start();
     for (const service of [replica, ...life.services]) {

@@ -92,6 +92,12 @@ describe('the checks of the histories', function () {
     return assertFoundOut({ whole: true, disguise }, /p1: event \d+ after \d+/);
   });
 
+  it('find those who go on with a removed peer', () =>
+    assertFoundOut(
+      { trait: 'removals', whole: false, keepsGate: false },
+      /works with p\d+, and knows that it was removed/,
+    ));
+
   it('find two that lead in one epoch', () => {
     const disguise: Breakage['disguise'] = (replica) => disguised(replica, { currentMode: 'leading' });
     return assertFoundOut({ whole: true, disguise }, /epoch .* has two reigns/);

@@ -4,7 +4,7 @@
  */
 import type { VersionRange } from '../../src/base/version-range.js';
 import { FORMATS } from '../../src/store/formats.js';
-import { formatOf } from '../../src/store/log-entry.js';
+import { formatOf, START } from '../../src/store/log-entry.js';
 import { FRAME_RANGE } from '../../src/store/replication/frame-log.js';
 import { levelOf, REGISTRY_KEY, registryOf, type PeerRegistry } from '../../src/store/replication/peer-registry.js';
 import {
@@ -14,6 +14,7 @@ import {
   RECORD_RANGE,
   storedRecord,
   WrongFormat,
+  type StoredMeta,
 } from '../../src/store/replication/storage.js';
 import { decodeRecord } from '../../src/store/record.js';
 import type { SimCluster, SimPeer } from '../../src/testing/sim-cluster.js';
@@ -155,11 +156,12 @@ export class Upgrades implements Trait {
     }
   }
 
-  /** The note of the level is never behind what is there. */
+  /** The note of the level is never behind what is there, but for what a peer was about to be given: that is dropped unread. */
   private checkDisk(peer: SimPeer): void {
-    const level = notedLevel(peer);
+    const { level, applied } = noteOf(peer);
+    const ranges = applied.revision === 0 ? [FRAME_RANGE] : [FRAME_RANGE, RECORD_RANGE];
     for (const [key, value] of peer.disk.contents) {
-      if ([FRAME_RANGE, RECORD_RANGE].some(([from, to]) => key >= from && key < to) && formatOf(value) > level)
+      if (ranges.some(([from, to]) => key >= from && key < to) && formatOf(value) > level)
         this.problem(`${peer.id} holds ${key} in format ${formatOf(value)}, and is noted to be at ${level}`);
     }
   }
@@ -169,15 +171,15 @@ export class Upgrades implements Trait {
   }
 }
 
-/** The format in which the newest value may be, as the note on disk says. */
-function notedLevel({ disk }: SimPeer): number {
+/** What the store says of itself. */
+function noteOf({ disk }: SimPeer): Pick<StoredMeta, 'level' | 'applied'> {
   const meta = disk.contents.get(META);
-  return meta ? readMeta(meta, NEXT).level : FORMATS.oldest;
+  return meta ? readMeta(meta, NEXT) : { level: FORMATS.oldest, applied: START };
 }
 
 /** The level to which the cluster has come, as far as the store can know. */
 export function levelOnDisk(peer: SimPeer): number {
-  let level = notedLevel(peer);
+  let { level } = noteOf(peer);
   const see = (registry: PeerRegistry | undefined) => (level = Math.max(level, levelOf(registry)));
   for (const [key, value] of peer.disk.contents) {
     if (key === RECORD_RANGE[0] + REGISTRY_KEY) see(registryOf(storedRecord([key, value], NEXT)));
