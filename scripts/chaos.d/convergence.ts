@@ -25,17 +25,16 @@ export async function listPaths(api: Api): Promise<string[]> {
   );
 }
 
-/** A hash of everything as it was at a revision. Rejects when the peer cannot tell (any more, or yet). */
-async function stateAt(api: Api, paths: readonly string[], revision: number): Promise<string> {
+/** A hash of what is at each path as it was at a revision. Rejects when the peer cannot tell (any more, or yet). */
+async function stateAt(api: Api, paths: readonly string[], revision: number): Promise<string[]> {
   const query = `?resourceVersionMatch=Exact&resourceVersion=${revision}`;
-  const texts = await Promise.all(
+  return Promise.all(
     paths.map(async (path) => {
       const { status, body } = await api.send('GET', `${path}${query}`, undefined, { timeoutMs: LIST_MS });
       if (status !== 200) throw new Error(`${path} at revision ${revision}: ${status} ${body?.message}`);
-      return JSON.stringify(body.items);
+      return createHash('sha256').update(JSON.stringify(body.items)).digest('hex');
     }),
   );
-  return createHash('sha256').update(texts.join('\n')).digest('hex');
 }
 
 /** All peers in one component, under one epoch; the least revision that all have. */
@@ -51,12 +50,12 @@ async function commonRevision(apis: readonly Api[]): Promise<number> {
   return Math.min(...all.map(({ body }) => Number(body.revision)));
 }
 
-/** Resolves with the state's hash once all peers show it; rejects after the limit, saying what was missing. */
+/** Resolves once all peers show one state; rejects after the limit, saying what was missing. */
 export async function identical(
   apis: readonly Api[],
   paths: readonly string[],
   { limitMs, onMissing }: { readonly limitMs: number; readonly onMissing?: (why: string) => void },
-): Promise<string> {
+): Promise<void> {
   const untilMs = performance.now() + limitMs;
   let last = '';
   for (;;) {
@@ -64,8 +63,9 @@ export async function identical(
     try {
       const revision = await commonRevision(apis);
       const states = await Promise.all(apis.map((api) => stateAt(api, paths, revision)));
-      if (new Set(states).size === 1) return states[0] ?? '';
-      why = 'the peers show different states';
+      const different = paths.filter((_path, i) => new Set(states.map((state) => state[i])).size > 1);
+      if (different.length === 0) return;
+      why = `the peers show different states of ${different.join(', ')}`;
     } catch (error) {
       why = error instanceof Error ? error.message : String(error);
     }
