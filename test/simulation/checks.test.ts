@@ -5,7 +5,7 @@ import { runHistory, type Breakage } from './history.js';
 import { unexplained, type Step } from './linearizability.js';
 
 /** Histories until one is found out; a promise is not broken in each of them. */
-const ATTEMPTS = 40;
+const ATTEMPTS = 200;
 
 async function assertFoundOut(breakage: Breakage, complaint: RegExp): Promise<void> {
   const seen: string[] = [];

@@ -33,6 +33,32 @@ export interface Operation {
   base: string;
 }
 
+/** How often each kind of operation is done, against the others. */
+export type Mix = Readonly<Record<Operation['kind'], number>>;
+
+const USUAL: Mix = {
+  grow: 18,
+  vote: 7,
+  env: 15,
+  label: 10,
+  append: 20,
+  create: 10,
+  delete: 7,
+  contest: 5,
+  read: 16,
+};
+const KINDS = Object.keys(USUAL) as readonly Operation['kind'][];
+
+/**
+ * Some kinds not at all, and some far more often than usual: a short history meets only what is done often in it, and what hides
+ * behind other operations shows when they are left out (Groce et al., "Swarm testing", 2012).
+ */
+export function drawMix(random: Random): Mix {
+  const mix: Record<Operation['kind'], number> = { ...USUAL };
+  for (const kind of KINDS) mix[kind] *= [0, 1, 6][random.int(3)] ?? 1;
+  return KINDS.some((kind) => mix[kind] > 0) ? mix : USUAL;
+}
+
 export const NAMESPACE = 'default';
 export const GROW = ['grow-0', 'grow-1'];
 export const REGISTERS = ['reg-0', 'reg-1'];
@@ -120,6 +146,7 @@ export class Clients {
     private readonly random: Random,
     private readonly pauseMs: number,
     private readonly staleReads = false,
+    private readonly mix = USUAL,
   ) {}
 
   get idle(): boolean {
@@ -140,6 +167,8 @@ export class Clients {
     const voted = configMap(VOTED, { log: '' });
     const annotations = { 'skein.dev/partition': 'majority' };
     await create('configmaps', VOTED, { ...voted, metadata: { ...voted.metadata, annotations } });
+    // Something to delete from the first moment on.
+    await Promise.all(CHURN.map((name) => this.create(peer, 'create', 'configmaps', name)));
   }
 
   /** Starts `count` clients that write until {@link stop}. */
@@ -167,16 +196,28 @@ export class Clients {
   }
 
   private async step(peer: SimPeer): Promise<void> {
-    const dice = this.random.int(100);
-    if (dice < 18) await this.grow(peer);
-    else if (dice < 25) await this.append(peer, VOTED, 'vote');
-    else if (dice < 40) await this.env(peer);
-    else if (dice < 50) await this.label(peer);
-    else if (dice < 70) await this.append(peer, this.pick(REGISTERS));
-    else if (dice < 80) await this.create(peer, 'create', 'configmaps', this.pick(CHURN));
-    else if (dice < 87) await this.remove(peer, this.pick(CHURN));
-    else if (dice < 92) await this.contest(peer);
-    else await this.read(peer);
+    let dice = this.random.next() * KINDS.reduce((sum, kind) => sum + this.mix[kind], 0);
+    const kind = KINDS.find((one) => (dice -= this.mix[one]) < 0) ?? 'grow';
+    switch (kind) {
+      case 'grow':
+        return this.grow(peer);
+      case 'vote':
+        return this.append(peer, VOTED, 'vote');
+      case 'env':
+        return this.env(peer);
+      case 'label':
+        return this.label(peer);
+      case 'append':
+        return this.append(peer, this.pick(REGISTERS));
+      case 'create':
+        return this.create(peer, 'create', 'configmaps', this.pick(CHURN));
+      case 'delete':
+        return this.remove(peer, this.pick(CHURN));
+      case 'contest':
+        return this.contest(peer);
+      case 'read':
+        return this.read(peer);
+    }
   }
 
   private begin(kind: Operation['kind'], name: string, peer: SimPeer): Operation {

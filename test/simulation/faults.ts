@@ -12,6 +12,8 @@ export interface FaultContext {
 export interface Fault {
   /** How often, against the others. */
   readonly weight: number;
+  /** Only undoes what others did. */
+  readonly mends?: true;
   /** Does nothing where it does not apply. */
   readonly run: (context: FaultContext, peer: SimPeer) => void | Promise<void>;
 }
@@ -53,7 +55,8 @@ export async function bringUp({ note }: FaultContext, peer: SimPeer): Promise<vo
 export async function restartAll(context: FaultContext): Promise<void> {
   const { cluster, random, note } = context;
   note('restart-all');
-  for (const peer of cluster.peers) peer.crash({ powerLoss: random.int(2) === 0 });
+  const isBlackout = random.int(2) === 0;
+  for (const peer of cluster.peers) peer.crash({ powerLoss: isBlackout || random.int(2) === 0 });
   await cluster.clock.sleep(random.int(300));
   await Promise.all(
     cluster.peers.map(async (peer) => {
@@ -86,7 +89,7 @@ function fill({ cluster, random, note }: FaultContext, peer: SimPeer): void {
 
 /** Until it is called upon again. */
 function slow({ cluster, random, note }: FaultContext, peer: SimPeer): void {
-  const ms = random.int(2) * random.int(120);
+  const ms = cluster.network.slownessOf(peer.id) > 0 ? 0 : 1 + random.int(120);
   note(`slow ${peer.id} ${ms}`);
   cluster.network.slow(peer.id, ms);
 }
@@ -96,6 +99,7 @@ export const SPLITTING: readonly Fault[] = [
   { weight: 2, run: bringDown },
   {
     weight: 2,
+    mends: true,
     run: async (context) => {
       for (const peer of context.cluster.peers) await bringUp(context, peer);
     },
@@ -123,8 +127,9 @@ export const SPLITTING: readonly Fault[] = [
   {
     weight: 1,
     run: (context, a) => {
-      const b = any(context);
-      if (a === b) return;
+      const others = context.cluster.peers.filter((peer) => peer !== a);
+      const b = others[context.random.int(others.length)];
+      if (!b) return;
       const isOneWay = context.random.int(2) === 0;
       context.note(`${isOneWay ? 'one-way-cut' : 'cut'} ${a.id} ${b.id}`);
       context.cluster.network.cut(a.id, b.id, isOneWay);
@@ -132,6 +137,7 @@ export const SPLITTING: readonly Fault[] = [
   },
   {
     weight: 2,
+    mends: true,
     run: ({ cluster, note }) => {
       note('heal');
       cluster.network.heal();

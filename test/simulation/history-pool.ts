@@ -47,6 +47,8 @@ export interface PoolResult {
   readonly next: number;
   /** Processor time of all workers, in milliseconds, loading included. */
   readonly cpuMs: number;
+  /** Processes that ran at once. */
+  readonly workers: number;
 }
 
 /** Resolves when all are done. Rejects when a worker ends before its time. */
@@ -61,7 +63,7 @@ export async function runAll(options: PoolOptions): Promise<PoolResult> {
   };
   const workers = Math.min(options.workers ?? availableParallelism(), Math.ceil((end - next) / SHARE));
   const used = await Promise.all(Array.from({ length: workers }, () => work(take, options.onSummary)));
-  return { next, cpuMs: used.reduce((sum, ms) => sum + ms, 0) };
+  return { next, workers, cpuMs: used.reduce((sum, ms) => sum + ms, 0) };
 }
 
 function work(take: () => Share | undefined, onSummary: (summary: HistorySummary) => void): Promise<number> {

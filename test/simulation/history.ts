@@ -4,8 +4,9 @@ import { seededRandom } from '../../src/base/random.js';
 import { FRAME_RANGE } from '../../src/store/replication/frame-log.js';
 import { SimCluster, type SimClusterOptions, type SimPeer } from '../../src/testing/sim-cluster.js';
 import { checkConvergence, checkOperations, checkOrder, dump, Observer } from './checks.js';
-import { Clients } from './clients.js';
+import { Clients, drawMix } from './clients.js';
 import { JOINING, SPLITTING, strike, WHOLE, type Fault, type FaultContext } from './faults.js';
+import { sizeOf } from './history-shape.js';
 import { Removals } from './removals.js';
 import { checkSessions } from './session-guarantees.js';
 import type { Trait } from './trait.js';
@@ -28,17 +29,6 @@ export interface HistoryResult {
 /** How long after the last repair all peers must be identical, in virtual milliseconds. */
 export const CONVERGENCE_MS = 5_000;
 
-/** Most are short and of few peers: what it takes to find a defect is mostly little, and there are more of them so. */
-const PEERS = [2, 3, 3, 3, 3, 3, 4, 4, 5, 5, 6, 7];
-const ROUNDS: readonly (readonly [least: number, more: number])[] = [
-  [1, 3],
-  [1, 3],
-  [1, 3],
-  [3, 4],
-  [3, 4],
-  [6, 8],
-];
-
 /** Every eighth history each has the faults of upgrades, and of removals, too. */
 const traitOf = (seed: number): TraitName => (({ 5: 'upgrades', 7: 'removals' }) as const)[seed % 8] ?? 'none';
 export type TraitName = 'none' | 'upgrades' | 'removals';
@@ -52,7 +42,7 @@ export type Breakage = Partial<Omit<SimClusterOptions, 'seed' | 'peers' | 'onLog
 };
 
 function clusterFor(seed: number, random: Random, breakage: Breakage, onLog?: SimClusterOptions['onLog']) {
-  const peers = PEERS[random.int(PEERS.length)] as number;
+  const { peers, rounds } = sizeOf(seed, random);
   const whole = breakage.whole ?? random.int(3) === 0;
   const link = {
     ...(random.int(5) === 0 ? { lossChance: 0.003, breakChance: 0.0005 } : {}),
@@ -66,14 +56,14 @@ function clusterFor(seed: number, random: Random, breakage: Breakage, onLog?: Si
     ...(onLog ? { onLog } : {}),
     ...(whole ? {} : { link }),
     // Every fourth one squashes documents whenever they are written.
-    ...(seed % 4 === 0 ? { documentLimits: { changes: 0, bytes: 0 } } : {}),
+    ...(random.int(4) === 0 ? { documentLimits: { changes: 0, bytes: 0 } } : {}),
     // Now and then each peer works on its documents by itself.
     shareDocuments: random.int(20) !== 0,
     settings: random.int(3) === 0 ? { logFrames: 8, logBytes: 4096, syncChunkBytes: 2048 } : {},
     disk: { tears: (key) => key.startsWith(FRAME_RANGE[0]) },
     ...others,
   });
-  return { cluster, whole, link };
+  return { cluster, rounds, whole, link };
 }
 
 export async function runHistory(
@@ -89,7 +79,7 @@ export async function runHistory(
     trait?.onLog?.(peer, message);
     onLog?.(ms, peer, level, message, fields);
   };
-  const { cluster, whole, link } = clusterFor(seed, random, breakage, name === 'none' ? onLog : listen);
+  const { cluster, rounds, whole, link } = clusterFor(seed, random, breakage, name === 'none' ? onLog : listen);
   const peers = cluster.peers.length;
   const faults: string[] = whole ? [] : Object.keys(link);
   const note = (what: string) => {
@@ -98,15 +88,13 @@ export async function runHistory(
   };
   await cluster.found();
   const observer = new Observer(cluster);
-  const clients = new Clients(cluster, random, 180, breakage.staleReads);
+  const clients = new Clients(cluster, random, 180, breakage.staleReads, drawMix(random));
   await cluster.until(clients.prepare(cluster.peers[0] as SimPeer));
   if (name === 'upgrades') trait = new Upgrades(cluster, note, random.int(3) > 0);
   else if (name === 'removals') trait = new Removals(cluster, clients);
   const members = () => trait?.members?.() ?? cluster.peers;
   clients.start(3);
   if (whole) observer.wander(random);
-  const [least, more] = ROUNDS[random.int(ROUNDS.length)] as (typeof ROUNDS)[number];
-  const rounds = least + random.int(more);
   const faultsDone = whole
     ? disturbWhole({ cluster, random, note }, rounds, [...WHOLE, ...(trait?.wholeFaults ?? [])])
     : disturb(cluster, random, note, rounds, [...SPLITTING, ...JOINING, ...(trait?.faults ?? [])]);
@@ -163,12 +151,15 @@ const describe = (cluster: SimCluster): string =>
 
 export type Note = (what: string) => void;
 
+/** Mostly the next fault comes before anybody has noticed; at times there is time to go on without those who are gone. */
+const pauseMs = (random: Random): number => (random.int(3) === 0 ? 1_000 + random.int(1_500) : 50 + random.int(500));
+
 /** Faults that never split the cluster, one at a time. */
 async function disturbWhole(context: FaultContext, rounds: number, faults: readonly Fault[]): Promise<void> {
   const { cluster, random } = context;
   const isCalm = () => cluster.isWhole() && cluster.isMeshed() && cluster.peers.every(({ disk }) => !disk.isFull);
   for (let round = 0; round < rounds; round++) {
-    await cluster.clock.sleep(50 + random.int(600));
+    await cluster.clock.sleep(pauseMs(random));
     await strike(context, faults);
     while (!isCalm()) await cluster.clock.sleep(50);
   }
@@ -182,9 +173,10 @@ export async function disturb(
   rounds = 5 + random.int(6),
   faults: readonly Fault[] = SPLITTING,
 ): Promise<void> {
+  await cluster.clock.sleep(50 + random.int(250));
   for (let round = 0; round < rounds; round++) {
-    await cluster.clock.sleep(50 + random.int(1_000));
-    await strike({ cluster, random, note }, faults);
+    await strike({ cluster, random, note }, round === 0 ? faults.filter(({ mends }) => !mends) : faults);
+    await cluster.clock.sleep(pauseMs(random));
   }
 }
 
