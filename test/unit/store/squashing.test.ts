@@ -322,6 +322,31 @@ describe('squashed documents', function () {
       assert.deepEqual(merge(removed, other).shaped, { metadata: {}, spec: { env: { b: '1' } } });
   });
 
+  it('are written alike, appended or waiting, where both sides had made one map', () => {
+    const start = appendWrites(undefined, [{ stamp: at(1, 'a'), shaped: EMPTY }]);
+    const made = (ms: number, writer: string) => {
+      const env = { k: `"${writer}"`, [writer]: '1', inner: { [writer]: '1', k: `"${writer}"` } };
+      return appendWrites(start, [{ stamp: at(ms, writer), shaped: { ...EMPTY, spec: { env } } }]);
+    };
+    const bytes = merge(made(5, 'a'), made(6, 'b')).bytes;
+    const { env } = (readDocument(bytes) as { spec: { env: Map } }).spec;
+    const { k: _, ...without } = env;
+    const wishes: Map[] = [
+      { env: { ...env, k: '3' } },
+      { env: without },
+      { env: { ...env, k: { x: '1' } } },
+      { env: { ...env, inner: { k: '3', a: '1' } } },
+      { env: { ...env, inner: '"text"' } },
+      { env: '"text"' },
+      {},
+    ];
+    for (const spec of wishes) {
+      const pending = [{ stamp: at(9, 'a'), shaped: { ...EMPTY, spec } }];
+      const { fields, context } = treeWith({ bytes, pending });
+      assert.deepEqual({ fields, context }, treeless(appendWrites(bytes, pending, NEVER)), JSON.stringify(spec));
+    }
+  });
+
   it('stay as large as what they show, however often it is written', () => {
     const shaped = (i: number): Shaped => ({
       ...EMPTY,
