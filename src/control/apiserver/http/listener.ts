@@ -21,7 +21,7 @@ export interface ListenerOptions {
   readonly tls?: TlsMaterial;
   /** Tells of certificates that take the place of `tls`. */
   readonly renewals?: TlsRenewals;
-  /** After how many milliseconds without a frame an HTTP/2 connection without streams is closed; 90,000 unless told. */
+  /** After how many milliseconds without a stream an HTTP/2 connection is closed; 90,000 unless told. */
   readonly idleMs?: number;
 }
 
@@ -131,17 +131,18 @@ export class Listener implements Service {
     this.sessions.add(session);
     session.once('close', () => this.sessions.delete(session));
     session.setLocalWindowSize(CONNECTION_WINDOW);
+    const { idleMs = IDLE_MS } = this.options;
+    // Whoever does not read does not see a farewell either.
+    const unused = () => this.clock.timer(idleMs, () => session.destroy());
     let streams = 0;
+    let cancel = unused();
     session.on('stream', (stream) => {
       streams++;
-      stream.once('close', () => streams--);
+      cancel();
+      stream.once('close', () => {
+        if (--streams === 0 && !session.destroyed) cancel = unused();
+      });
     });
-    const { idleMs = IDLE_MS } = this.options;
-    session.setTimeout(idleMs);
-    session.on('timeout', () => {
-      // Whoever does not read does not see a farewell either.
-      if (streams === 0) session.destroy();
-      else session.setTimeout(idleMs);
-    });
+    session.once('close', () => cancel());
   }
 }
