@@ -170,7 +170,7 @@ export async function disturb(
   cluster: SimCluster,
   random: Random,
   note: Note,
-  rounds = 5 + random.int(6),
+  rounds = 4 + random.int(4),
   faults: readonly Fault[] = SPLITTING,
 ): Promise<void> {
   await cluster.clock.sleep(50 + random.int(250));
