@@ -124,14 +124,17 @@ export class Reign {
     return { self: this.context.self, epoch, voters: this.current.voters, majorityRevision };
   }
 
-  /** The newest state says that this peer was removed: what it began is completed, and nothing else is answered. */
+  /**
+   * The newest state says that this peer was removed: what this reign began is completed, and nothing else is answered. Not even from
+   * the log: alone, this peer brings to an end what the others may never have had.
+   */
   private get isLast(): boolean {
     return isRevoked(this.writer, this.context.self);
   }
 
   /** Executes a request, once, and resolves when its answer may be given. Rejects with {@link ReignOver}. */
   submit(id: string, request: unknown): Promise<Answer> {
-    if (this.isLast && !this.writer.replyTo(id)) return Promise.reject(new ReignOver());
+    if (this.isLast) return Promise.reject(new ReignOver());
     return this.executions.submit(id, request);
   }
 
