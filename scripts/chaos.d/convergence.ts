@@ -7,6 +7,8 @@ const POLL_MS = 100;
 const STATUS_MS = 4_000;
 /** A list of a busy peer that is given up is only asked for again. */
 const LIST_MS = 20_000;
+/** The namespace of nodes' Leases. */
+const NODE_LEASES = 'kube-node-lease';
 /** Not objects of the store. */
 const COMPUTED_GROUPS = new Set(['metrics.k8s.io']);
 
@@ -25,6 +27,12 @@ export async function listPaths(api: Api): Promise<string[]> {
   );
 }
 
+/** Without what a peer shows of its own knowledge: when it last heard of a node is in that node's Lease. */
+function stored(item: Json): Json {
+  if (item.metadata.namespace !== NODE_LEASES) return item;
+  return { ...item, spec: { ...item.spec, renewTime: undefined } };
+}
+
 /** A hash of what is at each path as it was at a revision. Rejects when the peer cannot tell (any more, or yet). */
 async function stateAt(api: Api, paths: readonly string[], revision: number): Promise<string[]> {
   const query = `?resourceVersionMatch=Exact&resourceVersion=${revision}`;
@@ -32,7 +40,9 @@ async function stateAt(api: Api, paths: readonly string[], revision: number): Pr
     paths.map(async (path) => {
       const { status, body } = await api.send('GET', `${path}${query}`, undefined, { timeoutMs: LIST_MS });
       if (status !== 200) throw new Error(`${path} at revision ${revision}: ${status} ${body?.message}`);
-      return createHash('sha256').update(JSON.stringify(body.items)).digest('hex');
+      return createHash('sha256')
+        .update(JSON.stringify(body.items.map(stored)))
+        .digest('hex');
     }),
   );
 }
