@@ -3,7 +3,8 @@
  * takes a process of 150 MB some 20 ms of its only thread and a shell under one. Input and output go through files in a
  * private directory, so that nothing is limited by a pipe and the shell has nothing to interpret but quoted words.
  *
- * The shell starts with the first program and ends with this process. It does not keep the process alive by itself.
+ * The shell starts with the first program and ends with this process, and takes the directory along. It does not keep the process
+ * alive by itself.
  */
 import { spawn, type ChildProcessByStdio } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
@@ -88,17 +89,15 @@ class Launcher implements Command {
 
   private start(): ChildProcessByStdio<Writable, Readable, null> | undefined {
     if (this.shell) return this.shell;
-    if (this.directory === '') {
-      const directory = mkdtempSync(join(tmpdir(), 'skein-run-'));
-      this.directory = directory;
-      process.once('exit', () => rmSync(directory, { recursive: true, force: true }));
-    }
+    const directory = mkdtempSync(join(tmpdir(), 'skein-run-'));
     const shell = spawn('/bin/sh', [], { stdio: ['pipe', 'pipe', 'ignore'], detached: true });
     if (shell.pid === undefined) {
       shell.on('error', () => undefined);
+      rmSync(directory, { recursive: true, force: true });
       return undefined;
     }
     this.shell = shell;
+    this.directory = directory;
     this.rest = '';
     shell.unref();
     hold(shell, false);
@@ -108,6 +107,8 @@ class Launcher implements Command {
     };
     shell.on('error', lost).on('exit', lost);
     shell.stdin.on('error', () => undefined);
+    // Its input ends with this process, also when that is killed.
+    shell.stdin.write(`trap ${quoted(`rm -rf ${quoted(directory)}`)} EXIT\n`);
     shell.stdout.on('data', (data: Buffer) => this.read(data.toString()));
     return shell;
   }

@@ -353,12 +353,14 @@ describe('storage', () => {
 });
 
 describe('the disk on LevelDB', () => {
+  let folder = '';
   let path = '';
   beforeEach(async () => {
-    path = await mkdtemp(join(tmpdir(), 'skein-disk-'));
+    folder = await mkdtemp(join(tmpdir(), 'skein-disk-'));
+    path = join(folder, 'store');
   });
   afterEach(async () => {
-    await rm(path, { recursive: true, force: true });
+    await rm(folder, { recursive: true, force: true });
   });
 
   const text = (value: string) => new TextEncoder().encode(value);
