@@ -88,7 +88,7 @@ export async function runHistory(
   };
   await cluster.found();
   const observer = new Observer(cluster);
-  const clients = new Clients(cluster, random, 180, breakage.staleReads, drawMix(random));
+  const clients = new Clients(cluster, random, 220, breakage.staleReads, drawMix(random));
   await cluster.until(clients.prepare(cluster.peers[0] as SimPeer));
   if (name === 'upgrades') trait = new Upgrades(cluster, note, random.int(3) > 0);
   else if (name === 'removals') trait = new Removals(cluster, clients);
