@@ -1,7 +1,7 @@
 /** What a cluster of replicas does in the situations that people ask about, on simulated parts, with the times it takes. */
 import assert from 'node:assert/strict';
 import type { KubeObject } from '../../src/api/object.js';
-import { RevisionGone } from '../../src/store/object-store.js';
+import { RevisionGone, StoreUnavailable } from '../../src/store/object-store.js';
 import { SimCluster, type SimClusterOptions, type SimPeer } from '../../src/testing/sim-cluster.js';
 import { dump } from './checks.js';
 import { configMap, keyOf, requestOf } from './clients.js';
@@ -201,6 +201,41 @@ describe('a cluster of replicas', function () {
     await scenario.create(scenario.leader, 'x');
     assert.equal((await scenario.write(scenario.others[0] as SimPeer, removal, 'sent-twice')).code, 404);
     assert.deepEqual(scenario.names(scenario.leader), ['x']);
+  });
+
+  it('does not refuse what only a majority may do because it was done: two lines meet before the first answer', async () => {
+    const outcomes: number[] = [];
+    for (const seed of seeds) {
+      const scenario = await Scenario.of(4, seed);
+      const { cluster, leader } = scenario;
+      await cluster.clock.run(() => cluster.isSettled() && leader.replica.registry?.peers.length === 4);
+      const [through, ...rest] = scenario.others as [SimPeer, ...SimPeer[]];
+      const ids = scenario.others.map(({ id }) => id);
+      cluster.network.partition([ids, [leader.id]]);
+      await cluster.clock.run(() => through.replica.view?.members.length === 3, {
+        limitMs: 20_000,
+        what: 'three of four',
+      });
+      // With one of the three gone the write is in the log of two, and no majority's yet.
+      const gone = rest.find((peer) => peer.replica.view?.epoch.leader !== peer.id) as SimPeer;
+      gone.crash({ powerLoss: true });
+      const object = configMap('x');
+      Object.assign(object.metadata, { annotations: { 'skein.dev/partition': 'majority' } });
+      const request = requestOf('once', { verb: 'create', resource: 'configmaps', name: '', object });
+      const reply = through.replica.write('once', request);
+      await cluster.clock.run(50);
+      cluster.network.partition([ids.filter((id) => id !== gone.id), [leader.id, gone.id]]);
+      gone.start();
+      await cluster.clock.run(() => leader.replica.view?.members.length === 2, {
+        limitMs: 20_000,
+        what: 'two and two',
+      });
+      cluster.network.heal();
+      // Of unknown outcome is an honest answer, too; refused because it is there already is none.
+      const unknown = (error: unknown) => (assert(error instanceof StoreUnavailable && !error.refused), 0);
+      outcomes.push(await cluster.until(reply.then(({ code }) => code, unknown)));
+    }
+    assert.deepEqual([...new Set(outcomes)].toSorted(), [0, 201]);
   });
 
   it('answers two creations of one name with one 201', async () => {

@@ -227,7 +227,7 @@ export class Reign {
     if (writer.newest < writer.next - 1) writer.writeReign();
     const { newest } = writer;
     // Given on another history line, whose revisions mean nothing here: certain when what they tell of is.
-    const unknown = replies.filter(({ id, majority }) => !majority && !state.replyTo(id));
+    const unknown = replies.filter(({ id }) => !state.replyTo(id));
     state.rememberReplies(unknown.map((reply) => ({ ...reply, revision: newest })));
     writer.flush();
     await this.acknowledged(newest);

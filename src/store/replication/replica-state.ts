@@ -196,6 +196,11 @@ export class ReplicaState {
     }
   }
 
+  /** Answers to what only a majority changes: on another line what they tell of may have been undone. */
+  forgetMajorityReplies(): void {
+    for (const [id, { majority }] of this.replies) if (majority) this.replies.delete(id);
+  }
+
   /** Makes every frame that ends at or before `revision` visible. */
   commitUpTo(revision: Revision): void {
     const ready = this.log.since(this.appliedPosition.revision).filter(({ end }) => end.revision <= revision);

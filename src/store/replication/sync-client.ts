@@ -248,6 +248,7 @@ export class SyncClient {
     }
     // Their revisions are of the line that is gone.
     const kept = replies.filter(({ majority }) => !majority);
+    state.forgetMajorityReplies();
     state.rememberReplies(kept.map((reply) => ({ ...reply, revision: 0 })));
     if (!isWanted()) return;
     this.cancel();

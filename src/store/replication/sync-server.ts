@@ -262,9 +262,10 @@ export class SyncServer {
     await this.reign.merge(this.buriedNow(session), []);
     if (this.sessions.get(peer) !== session) return;
     this.reportForgotten(peer, session);
+    const replies = this.standingReplies(session);
     // Last: it says that everything that a majority had there is here.
     if (!(await this.mergeAll(peer, session, registry))) return;
-    await this.reign.merge([], session.replies);
+    await this.reign.merge([], replies);
     if (this.sessions.get(peer) !== session) return;
     await this.install(peer, session);
   }
@@ -379,6 +380,16 @@ export class SyncServer {
       .counter('skein_forgotten_deletions_total', 'Objects not brought back by a merge: deleted while a peer was away')
       .inc({}, dropped + buried.length);
     log.info('left out what was deleted while a peer was away', { peer, offered: dropped, kept: buried.length });
+  }
+
+  /**
+   * The peer's answers that hold here. Those to what only a majority changes hold when what it wrote does, acknowledged or not: then who
+   * asks again is told what became of the request, instead of being refused for what it did itself.
+   */
+  private standingReplies(session: Session): readonly LoggedReply[] {
+    const lines = this.linesOf(session);
+    if (lines < 0) this.context.state.forgetMajorityReplies();
+    return lines > 0 ? session.replies.filter(({ majority }) => !majority) : session.replies;
   }
 
   /** Positive when this line has what a majority wrote, negative when the peer's has; zero when both come from one reign. */
