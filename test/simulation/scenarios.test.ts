@@ -225,7 +225,7 @@ describe('a cluster of replicas', function () {
       const reply = through.replica.write('once', request);
       await cluster.clock.run(50);
       cluster.network.partition([ids.filter((id) => id !== gone.id), [leader.id, gone.id]]);
-      gone.start();
+      await gone.start();
       await cluster.clock.run(() => leader.replica.view?.members.length === 2, {
         limitMs: 20_000,
         what: 'two and two',
@@ -235,7 +235,7 @@ describe('a cluster of replicas', function () {
       const unknown = (error: unknown) => (assert(error instanceof StoreUnavailable && !error.refused), 0);
       outcomes.push(await cluster.until(reply.then(({ code }) => code, unknown)));
     }
-    assert.deepEqual([...new Set(outcomes)].toSorted(), [0, 201]);
+    assert.deepEqual(new Set(outcomes), new Set([0, 201]));
   });
 
   it('answers two creations of one name with one 201', async () => {
