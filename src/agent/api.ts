@@ -50,6 +50,8 @@ export interface Api {
   readonly serviceAccounts: ServiceAccounts;
   readonly authenticator: Authenticator;
   readonly authorizer: Authorizer;
+  readonly aggregation: ApiPipeline['aggregation'];
+  readonly frontProxy: ApiPipeline['frontProxy'];
   /** What keeps the server's indexes current; to be started before it. */
   readonly followers: Service;
   /** A client whose writes are refused once the role has another holder. */

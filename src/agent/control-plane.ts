@@ -34,7 +34,7 @@ export interface Authority {
 
 export type ControlPlaneSettings = Pick<AgentConfig, 'eventTtlMinutes'>;
 
-type RoleApi = Pick<Api, 'client' | 'clientFor' | 'serviceAccounts' | 'authorizer'>;
+type RoleApi = Pick<Api, 'client' | 'clientFor' | 'serviceAccounts' | 'authorizer' | 'aggregation' | 'frontProxy'>;
 
 /** In the order to start them. `onFailure` is told when the store's disk fails. */
 export function createControlPlane(
@@ -121,6 +121,11 @@ function roleFactories(
         deletableResources: () => deletable(registry),
         customResources: () => customResources(registry),
         groupVersions: () => builtInVersions(registry),
+        aggregatedServers: {
+          isOwn: (group) => registry.isBuiltInGroup(group),
+          check: (service) => api.aggregation.check(service),
+        },
+        frontProxy: api.frontProxy,
         nodeLifecycle: { unknownGraceMs: UNKNOWN_GRACE_MS },
         taintEviction: { unknownGraceMs: UNKNOWN_GRACE_MS },
         eventTtl: { ttlMs: settings.eventTtlMinutes * 60_000 },

@@ -18,10 +18,12 @@ import type { ServiceAllocation } from '../../security/admission/service-allocat
 import { Authenticator } from '../../security/authn/authenticator.js';
 import { NO_OPINION, type Authorizer } from '../../security/authz/authorizer.js';
 import { createClusterAuthorization } from '../../security/authz/cluster-authorizer.js';
+import { FrontProxy } from '../../security/ca/front-proxy.js';
 import { createServiceAccounts, type ServiceAccounts } from '../../security/serviceaccounts/service-accounts.js';
 import { StoreFollower, type FollowedResource } from '../../store/follower.js';
 import { revokedPeerKey } from '../../store/replication/revoked-peer.js';
 import type { ObjectStore, WriteExecutor } from '../../store/object-store.js';
+import { Aggregation } from './aggregation/aggregation.js';
 import { InProcessClient } from './client.js';
 import { createKindFollower } from './customresources/kind-follower.js';
 import { WebhookConversions } from './customresources/webhook-conversions.js';
@@ -87,7 +89,7 @@ export interface ApiPipelineDeps {
   /** Made with the executor of `writes`. */
   readonly store: ObjectStore;
   readonly writes: WritePipeline;
-  /** What keys of service account tokens are derived from; the same on every peer. */
+  /** What keys of service account tokens and of the front proxy are derived from; the same on every peer. */
   readonly clusterSecret: Uint8Array;
   readonly heartbeats?: NodeHeartbeats;
 }
@@ -104,6 +106,9 @@ export interface ApiPipeline {
   readonly serviceAccounts: ServiceAccounts;
   readonly authenticator: Authenticator;
   readonly authorizer: Authorizer;
+  readonly aggregation: Aggregation;
+  /** By whom aggregated servers know this one. */
+  readonly frontProxy: FrontProxy;
   /** What an `ApiServer` cannot do without, and what keeps it from being overrun. */
   readonly server: Omit<ApiServerDeps, 'health' | 'metricsText' | 'nodes' | 'resourceMetrics' | 'audit' | 'extension'>;
   /** Keeps kinds and indexes current: to be started when the store has, before requests are served. */
@@ -138,14 +143,27 @@ export function createApiPipeline(deps: ApiPipelineDeps, options: ApiPipelineOpt
     converted: (remote, objects) => reads.converted(remote, objects),
   });
   const fairness = new Fairness(clock, DEFAULT_FAIRNESS, metrics);
+  const frontProxy = new FrontProxy({ clock, random }, deps.clusterSecret);
+  const aggregation = new Aggregation({
+    clock,
+    random,
+    log,
+    metrics,
+    registry,
+    objects: store,
+    frontProxy,
+    fresh: () => reads.fresh(undefined),
+  });
   const admitting = webhooks.stage.wrap(store);
-  const indexes = [...fairness.followed(), ...followed, ...webhooks.followed, ...writes.followed];
+  const indexes = [aggregation.followed, ...fairness.followed(), ...followed, ...webhooks.followed, ...writes.followed];
   return {
     reads,
     client: new InProcessClient({ store: admitting, reads, random, serviceAccounts }),
     serviceAccounts,
     authenticator,
     authorizer,
+    aggregation,
+    frontProxy,
     server: {
       clock,
       random,
@@ -158,6 +176,7 @@ export function createApiPipeline(deps: ApiPipelineDeps, options: ApiPipelineOpt
       serviceAccounts,
       authorizer,
       fairness,
+      aggregation,
     },
     followers: new ServiceGroup(
       'apiserver-followers',
@@ -165,6 +184,7 @@ export function createApiPipeline(deps: ApiPipelineDeps, options: ApiPipelineOpt
         createKindFollower(store, registry, log),
         new StoreFollower('apiserver-indexes', store, indexes, log),
         webhooks.client,
+        aggregation,
       ],
       log,
     ),

@@ -5,6 +5,7 @@
 import { ServiceGroup, type Service } from '../../base/lifecycle.js';
 import type { KindLookup } from '../../api/cel/policy-type-check.js';
 import { groupResourceOf, type ResourceRef } from '../../api/resource.js';
+import { apiServiceAvailabilityController, type AggregatedServers } from './apiservices/availability.js';
 import { apiServicesController } from './apiservices/controller.js';
 import type { GroupVersion } from './apiservices/plan.js';
 import { bootstrapController, type BootstrapOptions } from './bootstrap/controller.js';
@@ -26,6 +27,7 @@ import { endpointsController, type EndpointsOptions } from './endpoints/controll
 import { endpointSliceController, type EndpointSliceOptions } from './endpointslice/controller.js';
 import { endpointsMirroringController } from './endpointslice/mirroring.js';
 import { eventTtlController, type EventTtlOptions } from './eventttl/controller.js';
+import { extensionAuthenticationController, type FrontProxyAuthority } from './extensionauthentication/controller.js';
 import { flowControlController } from './flowcontrol/controller.js';
 import { garbageCollector } from './garbagecollector/controller.js';
 import { InformerSet } from './informer-set.js';
@@ -67,6 +69,10 @@ export interface ControllersOptions
   readonly customResourceCleanup?: CustomResourceCleanupOptions;
   /** What resources' objects look like, to check the types in admission policies; without it none are checked. */
   readonly kinds?: KindLookup;
+  /** How other API servers are asked whether they are there; without it the condition of their APIServices is left alone. */
+  readonly aggregatedServers?: AggregatedServers;
+  /** By whom they know this cluster's peers; without it nothing is published. */
+  readonly frontProxy?: FrontProxyAuthority;
   readonly replicaSet?: ReplicaSetOptions;
   readonly deployment?: DeploymentOptions;
   readonly job?: JobOptions;
@@ -153,6 +159,8 @@ function assemble(environment: ControllerEnvironment, options: ControllersOption
     eventTtlController(deps, options.eventTtl),
     flowControlController(deps),
     ...(options.groupVersions ? [apiServicesController(deps, options.groupVersions)] : []),
+    ...(options.aggregatedServers ? [apiServiceAvailabilityController(deps, options.aggregatedServers)] : []),
+    ...(options.frontProxy ? [extensionAuthenticationController(deps, options.caPem, options.frontProxy)] : []),
     ...(options.kinds ? [validatingAdmissionPolicyStatusController(deps, options.kinds)] : []),
   ];
   // Informers last to start: their first events find every handler in place. First to stop, so that nothing wakes any more.

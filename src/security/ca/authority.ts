@@ -25,7 +25,7 @@ import type { Clock } from '../../base/clock.js';
 import type { Random } from '../../base/random.js';
 import { usageExtensions } from './certificate-usages.js';
 import { peerUri } from './peer-uri.js';
-import { certificateHash, importKey, keyMatches, newKeyPair, SIGNING_ALGORITHM } from './pem.js';
+import { certificateHash, importKey, importPublicKey, keyMatches, newKeyPair, SIGNING_ALGORITHM } from './pem.js';
 
 const HOUR_MS = 3_600_000;
 const YEAR_MS = 365 * 24 * HOUR_MS;
@@ -90,10 +90,28 @@ export class ClusterCa {
   /** Makes a new authority, valid for ten years. */
   static async create(deps: { clock: Clock; random: Random }, clusterId: string): Promise<ClusterCa> {
     const { keys, keyPem } = await newKeyPair();
+    return ClusterCa.selfSigned(deps, keys, keyPem, new Name([{ CN: ['kubernetes'] }, { OU: [`skein ${clusterId}`] }]));
+  }
+
+  /**
+   * The authority of a key that is there already, valid for ten years from now. Certificates that it signs are verified by any other
+   * of the same key and name.
+   */
+  static async ofKey(deps: { clock: Clock; random: Random }, keyPem: string, commonName: string): Promise<ClusterCa> {
+    const keys = { privateKey: await importKey(keyPem), publicKey: await importPublicKey(keyPem) };
+    return ClusterCa.selfSigned(deps, keys, keyPem, new Name([{ CN: [commonName] }]));
+  }
+
+  private static async selfSigned(
+    deps: { clock: Clock; random: Random },
+    keys: webcrypto.CryptoKeyPair,
+    keyPem: string,
+    name: Name,
+  ): Promise<ClusterCa> {
     const nowMs = deps.clock.nowMs();
     const certificate = await X509CertificateGenerator.createSelfSigned({
       serialNumber: serialNumber(deps.random),
-      name: new Name([{ CN: ['kubernetes'] }, { OU: [`skein ${clusterId}`] }]),
+      name,
       notBefore: new Date(nowMs - BACKDATE_MS),
       notAfter: new Date(nowMs + CA_LIFE_MS),
       signingAlgorithm: SIGNING_ALGORITHM,

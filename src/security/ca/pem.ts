@@ -1,6 +1,12 @@
 /** Keys and certificates as PEM text. */
 import 'reflect-metadata';
-import { createHash, createPrivateKey, webcrypto, X509Certificate as NodeCertificate } from 'node:crypto';
+import {
+  createHash,
+  createPrivateKey,
+  createPublicKey,
+  webcrypto,
+  X509Certificate as NodeCertificate,
+} from 'node:crypto';
 import { PemConverter, X509Certificate } from '@peculiar/x509';
 
 /** ECDSA on P-256: what Kubernetes' own tools make of keys by default is as widely understood, and slower. */
@@ -23,6 +29,12 @@ export async function newKeyPair(): Promise<KeyPairPem> {
 export async function importKey(keyPem: string): Promise<webcrypto.CryptoKey> {
   const der = createPrivateKey(keyPem).export({ format: 'der', type: 'pkcs8' });
   return webcrypto.subtle.importKey('pkcs8', new Uint8Array(der), KEY_ALGORITHM, true, ['sign']);
+}
+
+/** The public key that belongs to a private one in PEM. */
+export async function importPublicKey(keyPem: string): Promise<webcrypto.CryptoKey> {
+  const der = createPublicKey(keyPem).export({ format: 'der', type: 'spki' });
+  return webcrypto.subtle.importKey('spki', new Uint8Array(der), KEY_ALGORITHM, true, ['verify']);
 }
 
 /** SHA-256 over a certificate's DER, in base64url: what a token pins. Throws when the text is no certificate. */

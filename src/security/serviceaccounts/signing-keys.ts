@@ -7,7 +7,8 @@
  * peer that hears late of a rotation refuses nothing. Pairs are made when first needed; at most
  * {@link MAX_KEYS} are accepted at a time.
  */
-import { createECDH, createHash, createPrivateKey, createPublicKey, hkdfSync, type KeyObject } from 'node:crypto';
+import { createHash, createPublicKey, type KeyObject } from 'node:crypto';
+import { derivedPrivateKey } from '../../base/derived-key.js';
 import type { KubeObject } from '../../api/object.js';
 import type { ConfigMap } from '../../api/types/core-v1.js';
 import type { ObjectLookups } from './lookups.js';
@@ -36,11 +37,6 @@ export const KEYS_CONFIG_MAP = { namespace: 'kube-system', name: 'skein-service-
 /** Keys that verify at the same time, the one ahead not counted. */
 const MAX_KEYS = 8;
 const MAX_NUMBER = 100_000;
-
-/** The order of P-256's base point (SEC 2, 2.4.2). */
-const CURVE_ORDER = 0xffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551n;
-/** 64 bits more than the order has, so that the remainder is as good as uniform (FIPS 186-5, A.2.1). */
-const SCALAR_BYTES = 40;
 
 interface Range {
   readonly oldest: number;
@@ -125,25 +121,8 @@ function rangeOf(object: KubeObject | undefined): Range {
 }
 
 function deriveKey(secret: Uint8Array, number: number): SigningKey {
-  const info = `service account signing key ${number}`;
-  const bytes = Buffer.from(hkdfSync('sha256', secret, 'skein', info, SCALAR_BYTES));
-  const scalar = (BigInt(`0x${bytes.toString('hex')}`) % (CURVE_ORDER - 1n)) + 1n;
-  const d = Buffer.from(scalar.toString(16).padStart(64, '0'), 'hex');
-  const curve = createECDH('prime256v1');
-  curve.setPrivateKey(d);
-  const point = curve.getPublicKey();
-  const coordinates = {
-    kty: 'EC',
-    crv: 'P-256',
-    x: point.subarray(1, 33).toString('base64url'),
-    y: point.subarray(33).toString('base64url'),
-  };
-  const publicKey = createPublicKey({ key: coordinates, format: 'jwk' });
+  const privateKey = derivedPrivateKey(secret, `service account signing key ${number}`);
+  const publicKey = createPublicKey(privateKey);
   const der = publicKey.export({ format: 'der', type: 'spki' });
-  return {
-    number,
-    id: createHash('sha256').update(der).digest('base64url'),
-    privateKey: createPrivateKey({ key: { ...coordinates, d: d.toString('base64url') }, format: 'jwk' }),
-    publicKey,
-  };
+  return { number, id: createHash('sha256').update(der).digest('base64url'), privateKey, publicKey };
 }

@@ -1,7 +1,8 @@
 /** Discovery documents, plain and aggregated, made from the registry. */
-import type { KindRegistry, ResourceInfo, SubresourceInfo } from '../../../api/schema/registry.js';
+import type { GroupInfo, KindRegistry, ResourceInfo, SubresourceInfo } from '../../../api/schema/registry.js';
 import { apiVersionOf } from '../../../api/resource.js';
 import { unknownPath } from '../unknown-path.js';
+import type { AggregatedResource } from './aggregated-form.js';
 
 const FORMAT = 'apidiscovery.k8s.io';
 
@@ -23,8 +24,23 @@ export function aggregatedVersion(accept: string | undefined): 'v2' | 'v2beta1' 
   return undefined;
 }
 
-const groupVersions = (registry: KindRegistry, group: string) =>
-  registry.groups().find((entry) => entry.group === group)?.versions ?? [];
+/** What is served, by whomever, in the order in which it is shown. A registry is one: of what this server serves itself. */
+export interface ShownGroups {
+  groups(): readonly GroupInfo[];
+  /** What another server says of its version; undefined: the version is this server's own. */
+  remote?(group: string, version: string): RemoteVersion | undefined;
+}
+
+export interface RemoteVersion {
+  readonly resources: readonly AggregatedResource[];
+  /** Stale: the server did not answer when it was asked last. */
+  readonly freshness: 'Current' | 'Stale';
+  /** Where the server has its OpenAPI v3 document; absent: it has none. */
+  readonly openApi?: string;
+}
+
+const groupVersions = (shown: ShownGroups, group: string) =>
+  shown.groups().find((entry) => entry.group === group)?.versions ?? [];
 
 /** `GET /api`. */
 export const legacyVersions = (address: string) => ({
@@ -33,25 +49,25 @@ export const legacyVersions = (address: string) => ({
   serverAddressByClientCIDRs: [{ clientCIDR: '0.0.0.0/0', serverAddress: address }],
 });
 
-function groupEntry(registry: KindRegistry, group: string) {
-  const versions = groupVersions(registry, group).map((version) => ({ groupVersion: `${group}/${version}`, version }));
+function groupEntry(shown: ShownGroups, group: string) {
+  const versions = groupVersions(shown, group).map((version) => ({ groupVersion: `${group}/${version}`, version }));
   return { name: group, versions, preferredVersion: versions[0] };
 }
 
 /** `GET /apis`. */
-export const groupList = (registry: KindRegistry) => ({
+export const groupList = (shown: ShownGroups) => ({
   kind: 'APIGroupList',
   apiVersion: 'v1',
-  groups: registry
+  groups: shown
     .groups()
     .filter(({ group }) => group !== '')
-    .map(({ group }) => groupEntry(registry, group)),
+    .map(({ group }) => groupEntry(shown, group)),
 });
 
 /** `GET /apis/{group}`. Throws a 404. */
-export function groupDocument(registry: KindRegistry, group: string) {
-  if (group === '' || groupVersions(registry, group).length === 0) throw unknownPath(registry, group);
-  return { kind: 'APIGroup', apiVersion: 'v1', ...groupEntry(registry, group) };
+export function groupDocument(registry: KindRegistry, group: string, shown: ShownGroups = registry) {
+  if (group === '' || groupVersions(shown, group).length === 0) throw unknownPath(registry, group);
+  return { kind: 'APIGroup', apiVersion: 'v1', ...groupEntry(shown, group) };
 }
 
 const sortedByName = (infos: readonly ResourceInfo[]) => infos.toSorted((a, b) => (a.resource < b.resource ? -1 : 1));
@@ -93,7 +109,7 @@ export function resourceList(registry: KindRegistry, group: string, version: str
   };
 }
 
-function aggregatedResource(info: ResourceInfo) {
+function aggregatedResource(info: ResourceInfo): AggregatedResource {
   const { group, version, kind } = info;
   return {
     resource: info.resource,
@@ -116,17 +132,24 @@ function aggregatedResource(info: ResourceInfo) {
 }
 
 /** `GET /api` or `/apis` in the aggregated form. */
-export function aggregated(registry: KindRegistry, core: boolean, version: 'v2' | 'v2beta1'): DiscoveryAnswer {
-  const items = registry
+export function aggregated(
+  registry: KindRegistry,
+  core: boolean,
+  version: 'v2' | 'v2beta1',
+  shown: ShownGroups = registry,
+): DiscoveryAnswer {
+  const entryOf = (group: string, name: string) => {
+    const remote = shown.remote?.(group, name);
+    if (remote) return { version: name, resources: remote.resources, freshness: remote.freshness };
+    const resources = sortedByName(registry.resources(group, name)).map(aggregatedResource);
+    return { version: name, resources, freshness: 'Current' };
+  };
+  const items = shown
     .groups()
     .filter(({ group }) => (group === '') === core)
     .map(({ group, versions }) => ({
       metadata: { ...(group === '' ? {} : { name: group }), creationTimestamp: null },
-      versions: versions.map((name) => ({
-        version: name,
-        resources: sortedByName(registry.resources(group, name)).map(aggregatedResource),
-        freshness: 'Current',
-      })),
+      versions: versions.map((name) => entryOf(group, name)),
     }));
   return {
     contentType: `application/json;g=${FORMAT};v=${version};as=APIGroupDiscoveryList`,

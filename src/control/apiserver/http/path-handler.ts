@@ -39,6 +39,8 @@ export interface PathHandlerDeps {
   readonly fresh?: () => Promise<void>;
   readonly health?: readonly HealthCheck[];
   readonly metricsText?: () => Promise<string>;
+  /** What is served, other servers' part included; without it what `registry` has. */
+  readonly groups?: discovery.ShownGroups;
   /** Who issues service account tokens, and with what keys. */
   readonly openId?: OpenIdDocuments;
 }
@@ -61,11 +63,13 @@ const ROOTS = new Set([
 export class PathHandler {
   private readonly openApiV2: OpenApiV2;
   private readonly openApiV3: OpenApiV3;
+  private readonly shown: discovery.ShownGroups;
 
   constructor(private readonly deps: PathHandlerDeps) {
     const builtIn = new BuiltInSchemas(deps.registry);
+    this.shown = deps.groups ?? deps.registry;
     this.openApiV2 = new OpenApiV2(deps.registry, builtIn);
-    this.openApiV3 = new OpenApiV3(deps.registry, builtIn);
+    this.openApiV3 = new OpenApiV3(deps.registry, builtIn, this.shown);
   }
 
   async handle(request: ApiRequest, response: ApiResponse, url: URL): Promise<void> {
@@ -105,7 +109,7 @@ export class PathHandler {
   }
 
   private rootPaths(): string[] {
-    const groups = this.deps.registry
+    const groups = this.shown
       .groups()
       .filter(({ group }) => group !== '')
       .flatMap(({ group, versions }) => [`/apis/${group}`, ...versions.map((version) => `/apis/${group}/${version}`)]);
@@ -137,16 +141,16 @@ export class PathHandler {
       const version = discovery.aggregatedVersion(request.headers.accept);
       const headers = { Vary: 'Accept' };
       if (version) {
-        const { contentType, body } = discovery.aggregated(registry, root === 'api', version);
+        const { contentType, body } = discovery.aggregated(registry, root === 'api', version, this.shown);
         return sendJson(request, response, 200, body, { contentType, headers });
       }
       const { localAddress = '', localPort = 0 } = request.socket;
       const plain =
-        root === 'api' ? discovery.legacyVersions(`${localAddress}:${localPort}`) : discovery.groupList(registry);
+        root === 'api' ? discovery.legacyVersions(`${localAddress}:${localPort}`) : discovery.groupList(this.shown);
       return sendJson(request, response, 200, plain, { headers });
     }
     const [group = '', version] = root === 'api' ? ['', ...parts] : parts;
-    if (version === undefined) return sendJson(request, response, 200, discovery.groupDocument(registry, group));
+    if (version === undefined) return sendJson(request, response, 200, discovery.groupDocument(registry, group, this.shown));
     return sendJson(request, response, 200, discovery.resourceList(registry, group, version));
   }
 

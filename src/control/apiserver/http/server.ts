@@ -24,6 +24,7 @@ import type { AuthorizationAttributes, Authorizer } from '../../../security/auth
 import type { ServiceAccounts } from '../../../security/serviceaccounts/service-accounts.js';
 import type { ObjectStore } from '../../../store/object-store.js';
 import { addAuditAnnotations } from '../audit/annotations.js';
+import type { Aggregation } from '../aggregation/aggregation.js';
 import type { AuditLog } from '../audit/audit-log.js';
 import { TooManyRequests, type Fairness } from '../fairness/fairness.js';
 import { listWidth } from '../fairness/seats.js';
@@ -66,6 +67,8 @@ export interface ApiServerDeps {
   readonly metricsText?: () => Promise<string>;
   /** Reaches kubelets; without it logs, exec and proxying answer 503. */
   readonly nodes?: NodeProxy;
+  /** Passes on what other servers answer; without it everything is answered here. */
+  readonly aggregation?: Aggregation;
   /** Answers `metrics.k8s.io`; without it its kinds are unknown. */
   readonly resourceMetrics?: ResourceMetrics;
   /** Records requests; without it nothing is recorded. */
@@ -125,6 +128,7 @@ interface Routed {
   readonly user: UserInfo;
   readonly target: Target | undefined;
   readonly attributes: AuthorizationAttributes;
+  readonly auditId: string;
 }
 
 /** Seconds after which a client that was turned away may come again, as upstream says it. */
@@ -157,6 +161,7 @@ export class ApiServer implements Service {
       ...deps,
       fresh: () => this.reads.fresh(undefined),
       ...(deps.serviceAccounts ? { openId: deps.serviceAccounts.documents } : {}),
+      ...(deps.aggregation ? { groups: deps.aggregation.groups } : {}),
     });
     this.listener = new Listener(deps.clock, options, {
       request: (request, response) => void this.serve(request, response),
@@ -231,7 +236,8 @@ export class ApiServer implements Service {
     const { release, flowSchemaUid, priorityLevelUid } = await fairness.admit(attributes, this.widthOf(target), gone);
     response.setHeader('X-Kubernetes-PF-FlowSchema-UID', flowSchemaUid);
     response.setHeader('X-Kubernetes-PF-PriorityLevel-UID', priorityLevelUid);
-    const lasts = target && (target.verb === 'watch' || this.isNodeBound(target.path, target.verb));
+    const lasts =
+      target && (target.verb === 'watch' || target.verb === 'connect' || this.isNodeBound(target.path, target.verb));
     if (lasts) release();
     return release;
   }
@@ -247,9 +253,14 @@ export class ApiServer implements Service {
     request: ApiRequest,
     response: ApiResponse,
     url: URL,
-    { user, target, attributes }: Routed,
+    { user, target, attributes, auditId }: Routed,
   ): Promise<void> {
-    const { extension } = this.deps;
+    const { aggregation, extension } = this.deps;
+    const api = aggregation?.at(url.pathname);
+    if (aggregation && api) {
+      await aggregation.forward(api, { request, user, auditId, url }, response);
+      return;
+    }
     if (!target) {
       if (extension && (await extension.handle(request, response, url))) return;
       await this.paths.handle(request, response, url);
@@ -262,7 +273,13 @@ export class ApiServer implements Service {
       return;
     }
     const info = await this.kindOf(path);
-    if (!info) throw unknownPath(this.deps.registry, path.group);
+    if (!info) {
+      // Another peer may just have been told who serves it.
+      const late = aggregation?.at(url.pathname);
+      if (!aggregation || !late) throw unknownPath(this.deps.registry, path.group);
+      await aggregation.forward(late, { request, user, auditId, url }, response);
+      return;
+    }
     const call = {
       request,
       response,
@@ -316,7 +333,13 @@ export class ApiServer implements Service {
     const answered = upgraded(socket);
     try {
       const url = urlOf(request);
-      const { target, user } = await this.route(request, answered, url);
+      const { target, user, auditId } = await this.route(request, answered, url);
+      const { aggregation } = this.deps;
+      const api = aggregation?.at(url.pathname);
+      if (aggregation && api) {
+        await aggregation.tunnel(api, { request, user, auditId, url }, socket, head);
+        return;
+      }
       if (!target || !this.isNodeBound(target.path, target.verb)) throw methodNotAllowed();
       await this.admitConnection(answered, target, user, url);
       await this.nodes().tunnel(request, socket, head, target.path, url);
@@ -367,7 +390,7 @@ export class ApiServer implements Service {
       annotations: decisionAnnotations(decision),
     });
     if (decision.decision !== 'allow') throw refusal(attributes, decision.reason);
-    return { requester, user, target, attributes };
+    return { requester, user, target, attributes, auditId };
   }
 
   private async authenticate(request: ApiRequest): Promise<UserInfo> {

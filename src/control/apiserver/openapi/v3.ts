@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto';
 import { PageNotFound } from '../../../api/errors.js';
 import type { KindRegistry } from '../../../api/schema/registry.js';
+import type { ShownGroups } from '../discovery/discovery.js';
 import type { BuiltInSchemas } from './built-in-schemas.js';
 import { customSchemas } from './custom-schemas.js';
 import type { OpenApiSchema } from '../../../api/schema/schema.js';
@@ -79,14 +80,20 @@ export class OpenApiV3 {
   constructor(
     private readonly registry: KindRegistry,
     private readonly builtInSchemas: BuiltInSchemas,
+    private readonly shown: ShownGroups = registry,
   ) {}
 
   /** `GET /openapi/v3`. */
   index(): object {
     const paths: Record<string, { serverRelativeURL: string }> = {};
-    for (const { group, versions } of this.registry.groups()) {
+    for (const { group, versions } of this.shown.groups()) {
       for (const version of versions) {
         const path = groupRoot(group, version).slice(1);
+        const remote = this.shown.remote?.(group, version);
+        if (remote) {
+          if (remote.openApi !== undefined) paths[path] = { serverRelativeURL: remote.openApi };
+          continue;
+        }
         const { hash } = this.document(path);
         paths[path] = { serverRelativeURL: `/openapi/v3/${path}?hash=${hash}` };
       }

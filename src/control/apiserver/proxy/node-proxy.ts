@@ -1,9 +1,8 @@
 /**
  * Logs, exec, attach, port-forward and proxying: found out here which kubelet, pod or service is meant, then forwarded.
- * Upgraded connections (SPDY or WebSocket) are tunnelled byte for byte; nothing of them is interpreted.
  */
 import { request as httpRequest, type ClientRequest, type IncomingMessage, type OutgoingHttpHeaders } from 'node:http';
-import { pipeline, type Duplex } from 'node:stream';
+import type { Duplex } from 'node:stream';
 import { ApiError, badRequest, methodNotAllowed, notFound } from '../../../api/errors.js';
 import { abortReason } from '../../../base/clock.js';
 import { errorText } from '../../../base/log.js';
@@ -12,9 +11,10 @@ import type { EndpointSlice } from '../../../api/types/discovery-v1.js';
 import type { Node, Pod, Service, ServicePort } from '../../../api/types/core-v1.js';
 import { NODES, PODS, SERVICES } from '../../../api/resource.js';
 import type { ObjectStore } from '../../../store/object-store.js';
-import { bodyOf, hasUnsizedBody, type ApiRequest, type ApiResponse } from '../http/exchange.js';
+import type { ApiRequest, ApiResponse } from '../http/exchange.js';
 import type { ResourcePath } from '../http/request-info.js';
 import type { ObjectReads } from '../reads/object-reads.js';
+import { forwardedHeaders, forwardExchange, tunnelExchange } from './forwarding.js';
 
 export interface DialOptions {
   readonly host: string;
@@ -44,33 +44,7 @@ interface Destination {
 }
 
 const KUBELET_PORT = 10250;
-const MAX_LISTENERS = 30;
 const openPlain = (options: DialOptions) => httpRequest({ ...options, agent: false });
-
-/** Headers about one connection (RFC 9110, 7.6.1); HTTP/2 has none of them. */
-const HOP_BY_HOP = [
-  'connection',
-  'http2-settings',
-  'keep-alive',
-  'proxy-connection',
-  'te',
-  'transfer-encoding',
-  'upgrade',
-];
-/** Credentials are for this server. */
-const WITHHELD = new Set([...HOP_BY_HOP, 'authorization', 'host']);
-
-function forwardedHeaders(request: ApiRequest, upgrade: boolean): OutgoingHttpHeaders {
-  const headers: OutgoingHttpHeaders = {};
-  for (const [name, value] of Object.entries(request.headers)) {
-    if (!WITHHELD.has(name) && !name.startsWith(':')) headers[name] = value;
-  }
-  if (upgrade) {
-    headers['connection'] = 'Upgrade';
-    headers['upgrade'] = request.headers.upgrade;
-  } else if (hasUnsizedBody(request)) headers['transfer-encoding'] = 'chunked';
-  return headers;
-}
 
 export class NodeProxy {
   constructor(private readonly deps: NodeProxyDeps) {}
@@ -78,54 +52,22 @@ export class NodeProxy {
   /** Forwards a plain request and its answer, streaming both. */
   async forward(request: ApiRequest, response: ApiResponse, path: ResourcePath, url: URL): Promise<void> {
     const { open, ...target } = await this.resolve(path, url);
-    await new Promise<void>((resolve, reject) => {
-      const outgoing = open({ ...target, method: request.method ?? 'GET', headers: forwardedHeaders(request, false) });
-      outgoing.once('response', (answer) => {
-        if (path.resource === 'pods' && path.subresource === 'log' && (answer.statusCode ?? 502) > 206) {
-          void refusalOf(answer).then(reject);
-          return;
-        }
-        try {
-          response.writeHead(answer.statusCode ?? 502, withoutHopHeaders(answer));
-        } catch (error) {
-          answer.destroy();
-          reject(new ApiError(502, 'InternalError', `the answer's head cannot be passed on: ${errorText(error)}`));
-          return;
-        }
-        response.flushHeaders();
-        // Either side going away ends the other; a cut stream has no better answer than its end.
-        pipeline(answer, bodyOf(response), () => resolve());
-      });
-      outgoing.once('error', (error) => reject(dialFailure(target.host, target.port, error)));
-      response.once('close', () => outgoing.destroy());
-      request.pipe(outgoing);
+    const headers = forwardedHeaders(request, false);
+    const isLog = path.resource === 'pods' && path.subresource === 'log';
+    await forwardExchange(request, response, {
+      open: () => open({ ...target, method: request.method ?? 'GET', headers }),
+      failure: (error) => dialFailure(target.host, target.port, error),
+      refusal: (answer) => (isLog && (answer.statusCode ?? 502) > 206 ? refusalOf(answer) : undefined),
     });
   }
 
   /** Tunnels an upgrade: once the other side has switched protocols, bytes pass both ways untouched. */
   async tunnel(request: ApiRequest, socket: Duplex, head: Buffer, path: ResourcePath, url: URL): Promise<void> {
     const { open, ...target } = await this.resolve(path, url);
-    await new Promise<void>((resolve, reject) => {
-      const outgoing = open({ ...target, method: request.method ?? 'GET', headers: forwardedHeaders(request, true) });
-      socket.once('close', () => outgoing.destroy());
-      outgoing.once('upgrade', (answer, upstream, first) => {
-        socket.write(rawHead(answer, 101));
-        if (first.length > 0) socket.write(first);
-        if (head.length > 0) upstream.write(head);
-        // Two pipelines listen to the end of each side more often than Node's guard against leaks expects.
-        for (const side of [socket, upstream]) side.setMaxListeners(MAX_LISTENERS);
-        pipeline(socket, upstream, () => upstream.destroy());
-        pipeline(upstream, socket, () => {
-          socket.destroy();
-          resolve();
-        });
-      });
-      outgoing.once('response', (answer) => {
-        socket.write(rawHead(answer, answer.statusCode ?? 502));
-        pipeline(answer, socket, () => resolve());
-      });
-      outgoing.once('error', (error) => reject(dialFailure(target.host, target.port, error)));
-      outgoing.end();
+    const headers = forwardedHeaders(request, true);
+    await tunnelExchange(socket, head, {
+      open: () => open({ ...target, method: request.method ?? 'GET', headers }),
+      failure: (error) => dialFailure(target.host, target.port, error),
     });
   }
 
@@ -317,23 +259,6 @@ async function readJson(answer: IncomingMessage, limitBytes: number): Promise<un
     parts.push(part as Buffer);
   }
   return JSON.parse(Buffer.concat(parts).toString('utf8'));
-}
-
-function withoutHopHeaders(answer: IncomingMessage): OutgoingHttpHeaders {
-  const headers: OutgoingHttpHeaders = { ...answer.headers };
-  for (const name of HOP_BY_HOP) delete headers[name];
-  return headers;
-}
-
-function rawHead(answer: IncomingMessage, code: number): string {
-  const lines = [`HTTP/1.1 ${code} ${answer.statusMessage ?? ''}`];
-  for (let i = 0; i < answer.rawHeaders.length; i += 2) {
-    const name = answer.rawHeaders[i] ?? '';
-    if (code !== 101 && /^(?:transfer-encoding|connection|keep-alive)$/i.test(name)) continue;
-    lines.push(`${name}: ${answer.rawHeaders[i + 1] ?? ''}`);
-  }
-  if (code !== 101) lines.push('Connection: close');
-  return `${lines.join('\r\n')}\r\n\r\n`;
 }
 
 const dialFailure = (host: string, port: number, error: Error) =>

@@ -7,7 +7,7 @@ import type { IncomingMessage } from 'node:http';
 import type { Clock } from '../../../base/clock.js';
 import type { Service } from '../../../base/lifecycle.js';
 import type { WebhookClientConfig } from '../../../api/types/admissionregistration-v1.js';
-import { resolveService, type ResolverDeps } from './service-resolver.js';
+import { resolveService, type ResolverDeps } from '../proxy/service-resolver.js';
 
 export interface WebhookCall {
   readonly config: WebhookClientConfig;

@@ -1,4 +1,4 @@
-/** Where a webhook's Service is reached: a ready endpoint of its slices. */
+/** Where a Service is reached from here: a ready endpoint of its slices. */
 import type { Random } from '../../../base/random.js';
 import type { KubeObject } from '../../../api/object.js';
 import type { Service } from '../../../api/types/core-v1.js';
