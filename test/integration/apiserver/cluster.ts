@@ -13,7 +13,7 @@ import { NAMESPACES } from '../../../src/api/resource.js';
 import { KindRegistry } from '../../../src/api/schema/registry.js';
 import type { InProcessClient } from '../../../src/control/apiserver/client.js';
 import { ApiServer, type ApiServerOptions } from '../../../src/control/apiserver/http/server.js';
-import { createApiPipeline, createWritePipeline } from '../../../src/control/apiserver/pipeline.js';
+import { createApiPipeline, createWritePipeline, type ApiPipeline } from '../../../src/control/apiserver/pipeline.js';
 import { type NodeDialer, NodeProxy } from '../../../src/control/apiserver/proxy/node-proxy.js';
 import { registerMetricsKinds } from '../../../src/control/apiserver/resourcemetrics/kinds.js';
 import { ResourceMetrics } from '../../../src/control/apiserver/resourcemetrics/resource-metrics.js';
@@ -70,6 +70,8 @@ export interface TestCluster {
   readonly store: MemoryStore;
   readonly server: ApiServer;
   readonly client: InProcessClient;
+  readonly aggregation: ApiPipeline['aggregation'];
+  readonly frontProxy: ApiPipeline['frontProxy'];
   readonly url: string;
   /** Of a cluster with `tls`: signs certificates that the server knows. */
   readonly ca: ClusterCa | undefined;
@@ -107,7 +109,7 @@ export async function startCluster(
     writes,
     clusterSecret: systemRandom.bytes(32),
   });
-  const { client, reads, followers } = pipeline;
+  const { client, reads, followers, aggregation, frontProxy } = pipeline;
   await followers.start();
   const ca = options.tls ? await ClusterCa.create({ clock: systemClock, random: systemRandom }, 'test') : undefined;
   const serving = await ca?.issueServing({ nodeName: 'test', addresses: [] });
@@ -154,6 +156,8 @@ export async function startCluster(
     store,
     server,
     client,
+    aggregation,
+    frontProxy,
     url,
     ca,
     follow: (path, args) => following(path, args, environment(path)),

@@ -7,7 +7,6 @@ import type { Duplex } from 'node:stream';
 import type { Logger } from '../../../base/log.js';
 import type { Metrics } from '../../../base/metrics.js';
 import type { Service } from '../../../base/lifecycle.js';
-import { errorText } from '../../../base/log.js';
 import { serviceUnavailable } from '../../../api/errors.js';
 import type { KindRegistry } from '../../../api/schema/registry.js';
 import type { APIService } from '../../../api/types/apiregistration-v1.js';
@@ -16,6 +15,7 @@ import type { FollowedResource } from '../../../store/follower.js';
 import type { ShownGroups } from '../discovery/discovery.js';
 import type { ApiRequest, ApiResponse } from '../http/exchange.js';
 import { sendText } from '../http/response.js';
+import { connectionText } from '../proxy/connection-text.js';
 import { forwardedHeaders, forwardExchange, tunnelExchange } from '../proxy/forwarding.js';
 import { UnresolvedService } from '../proxy/service-resolver.js';
 import { frontProxyHeaders, withoutClaims } from './front-proxy-headers.js';
@@ -136,7 +136,7 @@ export class Aggregation implements Service {
       return undefined;
     } catch (error) {
       const [first] = error instanceof AggregateError ? (error.errors as readonly unknown[]) : [error];
-      return `failing or missing response from ${where}: ${errorText(first)}`;
+      return `failing or missing response from ${where}: ${first instanceof Error ? connectionText(first) : String(first)}`;
     }
   }
 
@@ -161,7 +161,7 @@ export class Aggregation implements Service {
 }
 
 const unreachable = (error: Error): Error =>
-  new Unreachable(`error trying to reach service: ${errorText(error)}`, { cause: error });
+  new Unreachable(`error trying to reach service: ${connectionText(error)}`, { cause: error });
 
 function passedOn(request: ApiRequest, user: UserInfo, auditId: string, url: URL, upgrade: boolean): RemoteRequest {
   return {

@@ -7,6 +7,7 @@ import type { IncomingMessage } from 'node:http';
 import type { Clock } from '../../../base/clock.js';
 import type { Service } from '../../../base/lifecycle.js';
 import type { WebhookClientConfig } from '../../../api/types/admissionregistration-v1.js';
+import { connectionText } from '../proxy/connection-text.js';
 import { resolveService, type ResolverDeps } from '../proxy/service-resolver.js';
 
 export interface WebhookCall {
@@ -174,27 +175,6 @@ export class WebhookClient implements Service {
 }
 
 const isAddress = (host: string): boolean => /^[\d.]+$/.test(host) || host.includes(':');
-
-const UNTRUSTED = new Set([
-  'DEPTH_ZERO_SELF_SIGNED_CERT',
-  'SELF_SIGNED_CERT_IN_CHAIN',
-  'UNABLE_TO_VERIFY_LEAF_SIGNATURE',
-  'UNABLE_TO_GET_ISSUER_CERT_LOCALLY',
-  'UNABLE_TO_GET_ISSUER_CERT',
-]);
-
-function connectionText(error: Error): string {
-  const { code = '' } = error as { code?: string };
-  if (UNTRUSTED.has(code)) {
-    return 'tls: failed to verify certificate: x509: certificate signed by unknown authority';
-  }
-  if (code === 'ERR_TLS_CERT_ALTNAME_INVALID') return `tls: failed to verify certificate: x509: ${error.message}`;
-  if (code === 'CERT_HAS_EXPIRED')
-    return 'tls: failed to verify certificate: x509: certificate has expired or is not yet valid';
-  if (code === 'ECONNREFUSED') return `dial tcp: connect: connection refused`;
-  if (code === 'ECONNRESET') return 'EOF';
-  return error.message;
-}
 
 /** As client-go words an answer that is not a success. */
 function statusText(status: number, text: string): string {
