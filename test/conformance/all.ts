@@ -1,5 +1,6 @@
 /** Every row that has an implementation. A row that is not here is reported as not yet. */
 import type { Rows } from './framework/context.js';
+import { rows as aggregator } from './agg/aggregator.js';
 import { rows as chunking } from './api/chunking.js';
 import { rows as core } from './api/core.js';
 import { rows as discovery } from './api/discovery.js';
@@ -34,6 +35,7 @@ import { rows as endpoints } from './svcapi/endpoints.js';
 import { rows as services } from './svcapi/services.js';
 
 export const ALL: Rows = {
+  ...aggregator,
   ...askedWebhooks,
   ...chunking,
   ...core,

@@ -49,7 +49,7 @@ export const resourcesOf = (document: Json): string[] =>
   );
 
 /** The aggregated document of /api or /apis, and that it is one. */
-export async function aggregated(t: Context, path: string): Promise<Json> {
+export async function aggregated(t: Pick<Context, 'api'>, path: string): Promise<Json> {
   const answer = await t.api.send('GET', path, { accept: AGGREGATED });
   assert.equal(answer.status, 200, answer.text);
   const type = answer.headers['content-type'] ?? '';

@@ -167,7 +167,7 @@ export class ExtensionServer {
       new RegExp(`^${root}(?:/namespaces/([^/]+))?/flunders(?:/([^/]+))?$`).exec(url.pathname) ?? [];
     if (!url.pathname.includes('/flunders')) return send(404, status(404, 'NotFound', 'not found'));
     const key = `${namespace}/${name}`;
-    switch (request.method) {
+    switch (request.method ?? '') {
       case 'GET':
         if (name === undefined && url.searchParams.get('watch')) return this.watch(response, namespace);
         if (name === undefined) return send(200, this.list(namespace));

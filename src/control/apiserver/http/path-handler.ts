@@ -150,7 +150,8 @@ export class PathHandler {
       return sendJson(request, response, 200, plain, { headers });
     }
     const [group = '', version] = root === 'api' ? ['', ...parts] : parts;
-    if (version === undefined) return sendJson(request, response, 200, discovery.groupDocument(registry, group, this.shown));
+    if (version === undefined)
+      return sendJson(request, response, 200, discovery.groupDocument(registry, group, this.shown));
     return sendJson(request, response, 200, discovery.resourceList(registry, group, version));
   }
 
