@@ -63,7 +63,10 @@ describe('aggregated API servers', function () {
   }
 
   before(async () => {
-    cluster = await startCluster({ tls: true });
+    cluster = await startCluster({
+      tls: true,
+      kubelets: { json: () => Promise.reject(new Error('no kubelets here')) },
+    });
     const { ca } = cluster;
     assert.ok(ca);
     const admin = await ca.issueClient(ADMIN);
@@ -279,6 +282,21 @@ describe('aggregated API servers', function () {
     const again = await cluster.client.get<APIService>(APISERVICES, '', NAME);
     await cluster.client.update<APIService>(APISERVICES, { ...again, spec: { ...spec, insecureSkipTLSVerify: true } });
     assert.equal((await send('GET', `${ROOT}/flunders`)).code, 200);
+  });
+
+  it('answer for metrics.k8s.io in place of the cluster while they are registered for it', async () => {
+    const path = '/apis/metrics.k8s.io/v1beta1/nodes';
+    assert.equal((await json(path))['kind'], 'NodeMetricsList');
+    const { apiService } = extension.registration('wardle', 'sample');
+    const name = 'v1beta1.metrics.k8s.io';
+    const spec = { ...apiService.spec, group: 'metrics.k8s.io', version: 'v1beta1', groupPriorityMinimum: 100 };
+    const made = await cluster.client.create<APIService>(APISERVICES, { metadata: { name }, spec });
+    const conditions = [{ type: 'Available', status: 'True' }];
+    await cluster.client.updateStatus<APIService>(APISERVICES, { ...made, status: { conditions } });
+    assert.equal((await send('GET', path)).code, 404);
+    assert.ok(extension.seen.some((seen) => seen.path === path));
+    await cluster.client.delete(APISERVICES, '', name);
+    assert.equal((await json(path))['kind'], 'NodeMetricsList');
   });
 
   it('are forgotten with their APIService, and cannot have a group of Kubernetes', async () => {

@@ -84,41 +84,36 @@ export class Aggregation implements Service {
     this.servers.close();
   }
 
-  /** Who answers a path; undefined: this server. */
-  at(pathname: string): RemoteApi | undefined {
-    return this.apis.at(pathname);
-  }
-
-  /** Passes a request on and its answer back. 503 when the server is not available or does not answer. */
-  async forward(
-    api: RemoteApi,
-    { request, user, auditId, url }: AggregatedRequest,
-    response: ApiResponse,
-  ): Promise<void> {
-    const sent = passedOn(request, user, auditId, url, false);
+  /**
+   * Passes a request on and its answer back: with 503 when the server is not available or does not answer. False: this server is the
+   * one to answer, and nothing was done.
+   */
+  async forward(asked: AggregatedRequest, response: ApiResponse): Promise<boolean> {
+    const api = this.apis.at(asked.url.pathname);
+    if (!api) return false;
+    const sent = passedOn(asked, false);
     try {
       const open = await this.open(api);
-      await forwardExchange(request, response, { open: () => open(sent), failure: unreachable });
+      await forwardExchange(asked.request, response, { open: () => open(sent), failure: unreachable });
     } catch (error) {
       if (!(error instanceof Unreachable)) throw error;
-      await sendText(request, response, 503, `${error.message}\n`);
+      await sendText(asked.request, response, 503, `${error.message}\n`);
     }
+    return true;
   }
 
   /** The same for a connection that changes its protocol. Throws a 503. */
-  async tunnel(
-    api: RemoteApi,
-    { request, user, auditId, url }: AggregatedRequest,
-    socket: Duplex,
-    head: Buffer,
-  ): Promise<void> {
-    const sent = passedOn(request, user, auditId, url, true);
+  async tunnel(asked: AggregatedRequest, socket: Duplex, head: Buffer): Promise<boolean> {
+    const api = this.apis.at(asked.url.pathname);
+    if (!api) return false;
+    const sent = passedOn(asked, true);
     try {
       const open = await this.open(api);
       await tunnelExchange(socket, head, { open: () => open(sent), failure: unreachable });
     } catch (error) {
       throw error instanceof Unreachable ? serviceUnavailable(error.message) : error;
     }
+    return true;
   }
 
   /** Whether a server answers where every one must; resolves with what is wrong, undefined when nothing is. */
@@ -163,7 +158,7 @@ export class Aggregation implements Service {
 const unreachable = (error: Error): Error =>
   new Unreachable(`error trying to reach service: ${connectionText(error)}`, { cause: error });
 
-function passedOn(request: ApiRequest, user: UserInfo, auditId: string, url: URL, upgrade: boolean): RemoteRequest {
+function passedOn({ request, user, auditId, url }: AggregatedRequest, upgrade: boolean): RemoteRequest {
   return {
     method: request.method ?? 'GET',
     path: `${url.pathname}${url.search}`,

@@ -256,11 +256,8 @@ export class ApiServer implements Service {
     { user, target, attributes, auditId }: Routed,
   ): Promise<void> {
     const { aggregation, extension } = this.deps;
-    const api = aggregation?.at(url.pathname);
-    if (aggregation && api) {
-      await aggregation.forward(api, { request, user, auditId, url }, response);
-      return;
-    }
+    const passedOn = async () => (await aggregation?.forward({ request, user, auditId, url }, response)) === true;
+    if (await passedOn()) return;
     if (!target) {
       if (extension && (await extension.handle(request, response, url))) return;
       await this.paths.handle(request, response, url);
@@ -275,10 +272,8 @@ export class ApiServer implements Service {
     const info = await this.kindOf(path);
     if (!info) {
       // Another peer may just have been told who serves it.
-      const late = aggregation?.at(url.pathname);
-      if (!aggregation || !late) throw unknownPath(this.deps.registry, path.group);
-      await aggregation.forward(late, { request, user, auditId, url }, response);
-      return;
+      if (await passedOn()) return;
+      throw unknownPath(this.deps.registry, path.group);
     }
     const call = {
       request,
@@ -334,12 +329,7 @@ export class ApiServer implements Service {
     try {
       const url = urlOf(request);
       const { target, user, auditId } = await this.route(request, answered, url);
-      const { aggregation } = this.deps;
-      const api = aggregation?.at(url.pathname);
-      if (aggregation && api) {
-        await aggregation.tunnel(api, { request, user, auditId, url }, socket, head);
-        return;
-      }
+      if (await this.deps.aggregation?.tunnel({ request, user, auditId, url }, socket, head)) return;
       if (!target || !this.isNodeBound(target.path, target.verb)) throw methodNotAllowed();
       await this.admitConnection(answered, target, user, url);
       await this.nodes().tunnel(request, socket, head, target.path, url);
