@@ -7,6 +7,7 @@ import { sameJson } from '../../base/same-json.js';
 import type { Node, Pod } from '../../api/types/core-v1.js';
 import type { AffinityTerm, NamespaceLabels } from './affinity-term.js';
 import { NodeInfo } from './node-info.js';
+import { Nominations } from './nominations.js';
 import { PodCounter } from './pod-counter.js';
 import { normalImage, type PodInfo } from './pod-info.js';
 import type { LabelMap } from './selectors.js';
@@ -43,12 +44,16 @@ export class ClusterState {
   readonly nodes: NodeInfo[] = [];
   /** Changes when any node appears, disappears or gets other labels. */
   topologyVersion = 0;
+  /** Pending pods for which room is kept. */
+  readonly nominations = new Nominations();
   /** Image name to the nodes that have it, with the size in bytes. */
   readonly images = new Map<string, Map<NodeInfo, number>>();
   private readonly byName = new Map<string, NodeInfo>();
   private readonly placed = new Map<string, Placed>();
   private readonly placedByNamespace = new Map<string, Map<string, Placed>>();
   private readonly assumed = new Set<string>();
+  /** How many placed pods have each priority. */
+  private readonly priorities = new Map<number, number>();
   private readonly owners = new Map<string, PodCounter>();
   private readonly selectors = new Map<string, Map<string, SelectorCounter>>();
   private selectorOrder = new Map<string, string>();
@@ -215,7 +220,16 @@ export class ClusterState {
     this.selectorOrder = new Map();
   }
 
+  /** Whether any placed pod has a lower priority than this. */
+  hasBelow(priority: number): boolean {
+    for (const each of this.priorities.keys()) if (each < priority) return true;
+    return false;
+  }
+
   private count({ info, node }: Placed, by: 1 | -1): void {
+    const alike = (this.priorities.get(info.priority) ?? 0) + by;
+    if (alike === 0) this.priorities.delete(info.priority);
+    else this.priorities.set(info.priority, alike);
     for (const term of info.antiAffinity) this.countTerm(term, 0, node, by);
     for (const term of info.affinity) this.countTerm(term, 1, node, by);
     for (const { term, weight } of info.preferredPods) this.countTerm(term, weight, node, by);

@@ -7,7 +7,21 @@ import type { LabelMap } from './selectors.js';
 const NO_TAINTS: readonly Taint[] = Object.freeze([]);
 const NO_LABELS: LabelMap = Object.freeze({});
 
-export class NodeInfo {
+/** What a node has and what of it is taken. */
+export interface Room {
+  readonly allocatable: Resources;
+  readonly requested: Resources;
+  readonly podCount: number;
+  readonly maxPods: number;
+}
+
+/** What the pods of one priority take together. */
+interface Load {
+  pods: number;
+  readonly requested: Resources;
+}
+
+export class NodeInfo implements Room {
   /** Absent while only pods on this node are known (or after the node was deleted under them). */
   node: Node | undefined;
   labels: LabelMap = NO_LABELS;
@@ -18,6 +32,8 @@ export class NodeInfo {
   maxPods = 0;
   readonly requested = new Resources();
   readonly pods = new Map<string, PodInfo>();
+  /** By priority. */
+  private readonly loads = new Map<number, Load>();
   /** `protocol/port` to the addresses that hold it, with how many pods each. */
   private readonly ports = new Map<string, Map<string, number>>();
 
@@ -36,13 +52,31 @@ export class NodeInfo {
   addPod(pod: PodInfo): void {
     this.pods.set(pod.key, pod);
     this.requested.add(pod.requests);
+    this.countLoad(pod, 1);
     for (const port of pod.hostPorts) this.countPort(port, 1);
   }
 
   removePod(pod: PodInfo): void {
     if (!this.pods.delete(pod.key)) return;
     this.requested.add(pod.requests, -1);
+    this.countLoad(pod, -1);
     for (const port of pod.hostPorts) this.countPort(port, -1);
+  }
+
+  get podCount(): number {
+    return this.pods.size;
+  }
+
+  /** What there would be without the pods of lower priority; undefined when there are none. The work grows with priorities, not pods. */
+  roomWithoutBelow(priority: number): Room | undefined {
+    let podCount = this.pods.size;
+    let requested: Resources | undefined;
+    for (const [each, load] of this.loads) {
+      if (each >= priority) continue;
+      podCount -= load.pods;
+      requested = (requested ?? new Resources().add(this.requested)).add(load.requested, -1);
+    }
+    return requested && { allocatable: this.allocatable, requested, podCount, maxPods: this.maxPods };
   }
 
   /** Whether a pod here holds the port on the same address, or either side asks for all addresses. */
@@ -50,6 +84,14 @@ export class NodeInfo {
     const holders = this.ports.get(`${protocol}/${port}`);
     if (!holders || holders.size === 0) return false;
     return ip === '0.0.0.0' || holders.has('0.0.0.0') || holders.has(ip);
+  }
+
+  private countLoad({ priority, requests }: PodInfo, by: 1 | -1): void {
+    let load = this.loads.get(priority);
+    if (!load) this.loads.set(priority, (load = { pods: 0, requested: new Resources() }));
+    load.pods += by;
+    load.requested.add(requests, by);
+    if (load.pods === 0) this.loads.delete(priority);
   }
 
   private countPort({ protocol, ip, port }: HostPort, by: 1 | -1): void {

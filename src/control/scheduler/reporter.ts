@@ -1,5 +1,5 @@
 /**
- * Tells users what the scheduler decided: Events, and the `PodScheduled` condition of pods that fit nowhere. Best effort,
+ * Tells users what the scheduler decided: Events, and the `PodScheduled` condition and nomination of pods that fit nowhere. Best effort,
  * in the background, bounded: a cluster that cannot take the reports still gets its pods placed.
  *
  * Its own beside `client/event-recorder`, as upstream has two: kube-scheduler records through events.k8s.io (client-go's
@@ -75,6 +75,22 @@ export class Reporter {
     if (!accepted) this.conditions.delete(uid);
   }
 
+  /** The pod is ended on the node for another of higher priority. */
+  preempted(victim: Pod, preemptor: Pod, nodeName: string): void {
+    const message = `Preempted by pod ${preemptor.metadata.uid} on node ${nodeName}`;
+    const event = this.event(victim, 'Normal', 'Preempted', message, 'Preempting');
+    this.enqueue(() => this.create({ ...event, related: referenceTo(preemptor) }));
+  }
+
+  /** Room is made for the pod on a node, or no longer: on which, is asked when it is written. */
+  nominated(pod: Pod, nodeName: () => string | undefined): void {
+    const { namespace = '', name = '', uid } = pod.metadata;
+    this.enqueue(async () => {
+      const patch = { ...(uid ? { metadata: { uid } } : {}), status: { nominatedNodeName: nodeName() ?? null } };
+      await this.deps.client.patch(PODS, namespace, name, 'strategic', patch, { subresource: 'status' });
+    });
+  }
+
   /** A node was found: refusals that are not written yet would contradict the binding. */
   withdraw(uid: string | undefined): void {
     if (uid) this.conditions.delete(uid);
@@ -136,7 +152,7 @@ export class Reporter {
   }
 
   private event(pod: Pod, type: string, reason: string, message: string, action: string): Event {
-    const { namespace = '', name = '', uid, resourceVersion } = pod.metadata;
+    const { namespace = '', name = '' } = pod.metadata;
     const nowMs = this.deps.clock.nowMs();
     // As client-go names events, by time; raised by one where the clock gives the same twice.
     this.lastStamp = Math.max(this.lastStamp + 1, Math.floor(nowMs * 1000));
@@ -146,14 +162,7 @@ export class Reporter {
       apiVersion: 'v1',
       kind: 'Event',
       metadata: { name: `${name}.${this.lastStamp.toString(16)}`, namespace },
-      involvedObject: {
-        apiVersion: 'v1',
-        kind: 'Pod',
-        namespace,
-        name,
-        ...(uid ? { uid } : {}),
-        ...(resourceVersion ? { resourceVersion } : {}),
-      },
+      involvedObject: referenceTo(pod),
       type,
       reason,
       message: message.length > 1024 ? `${message.slice(0, 1021)}...` : message,
@@ -212,4 +221,15 @@ export class Reporter {
       }
     }
   }
+}
+
+function referenceTo({ metadata: { namespace, name, uid, resourceVersion } }: Pod): Event['involvedObject'] {
+  return {
+    apiVersion: 'v1',
+    kind: 'Pod',
+    ...(namespace ? { namespace } : {}),
+    ...(name ? { name } : {}),
+    ...(uid ? { uid } : {}),
+    ...(resourceVersion ? { resourceVersion } : {}),
+  };
 }

@@ -3,10 +3,9 @@
  *
  * Guarantees: one pod at a time is decided, against a picture that includes all earlier decisions; bindings are written
  * concurrently and a failed one is undone and retried; a pod that fits nowhere says why in an Event and in its condition and is
- * tried again when something changed that may help. The API refuses to bind a pod twice, so two schedulers at once (during a
- * takeover) do no harm beyond wasted work.
- *
- * Not done: preemption (a pod with a higher priority goes first, but evicts nobody).
+ * tried again when something changed that may help; where ending pods of lower priority makes room for it, they are ended and the
+ * room is kept (`Preemptor`). The API refuses to bind a pod twice, so two schedulers at once (during a takeover) do no harm
+ * beyond wasted work.
  */
 import type { Cancel, Clock } from '../../base/clock.js';
 import { deferred, type Deferred } from '../../base/deferred.js';
@@ -15,16 +14,19 @@ import { errorText, type Logger } from '../../base/log.js';
 import type { Metrics } from '../../base/metrics.js';
 import type { Random } from '../../base/random.js';
 import { isNotFound } from '../../api/errors.js';
+import type { KubeObject } from '../../api/object.js';
 import type { Namespace, Node, Pod, Service as KubeService } from '../../api/types/core-v1.js';
-import { NAMESPACES, NODES, PODS, SERVICES } from '../../api/resource.js';
+import type { PodDisruptionBudget } from '../../api/types/policy-v1.js';
+import { NAMESPACES, NODES, PODDISRUPTIONBUDGETS, PODS, SERVICES } from '../../api/resource.js';
 import type { Client } from '../../client/client.js';
 import { Informer } from '../../client/informer.js';
 import { ClusterState } from './cluster-state.js';
 import { DEFAULT_FILTERS } from './filters/default-filters.js';
 import { reachable } from './filters/reachable.js';
 import { PendingPods } from './pending-pods.js';
-import { Placer, refusalText } from './placement.js';
+import { Placer } from './placement.js';
 import type { PodInfo } from './pod-info.js';
+import { Preemptor } from './preemptor.js';
 import { Reporter } from './reporter.js';
 import { DEFAULT_SCORES } from './scores/default-scores.js';
 import { SchedulingQueue, type Entry } from './scheduling-queue.js';
@@ -45,6 +47,8 @@ export interface SchedulerOptions {
   readonly percentageOfNodesToScore?: number;
   /** Most bindings under way at once; 256. */
   readonly maxBindings?: number;
+  /** Most preemptions under way at once; 16. */
+  readonly maxPreemptions?: number;
   /** Longest time to decide without letting others run, in milliseconds; 10. */
   readonly turnMs?: number;
   /** Most pods decided in one go; 256. */
@@ -64,6 +68,7 @@ export interface SchedulerOptions {
 const DEFAULTS: Required<SchedulerOptions> = {
   percentageOfNodesToScore: 0,
   maxBindings: 256,
+  maxPreemptions: 16,
   turnMs: 10,
   turnPods: 256,
   initialBackoffMs: 1_000,
@@ -72,6 +77,8 @@ const DEFAULTS: Required<SchedulerOptions> = {
   maxReportWrites: 32,
   maxReportsWaiting: 20_000,
 };
+
+const BY_NAMESPACE = { namespace: ({ metadata }: KubeObject) => [metadata.namespace ?? ''] };
 
 /** A new instance for each term of office: stop it when the role is lost, make another when it is won again. */
 export function createScheduler(deps: SchedulerDeps, options: SchedulerOptions = {}): Service {
@@ -84,11 +91,13 @@ class Scheduler implements Service {
   private readonly queue: SchedulingQueue;
   private readonly placer: Placer;
   private readonly reporter: Reporter;
+  private readonly preemptor: Preemptor;
   private readonly informers: {
     readonly pods: Informer<Pod>;
     readonly nodes: Informer<Node>;
     readonly services: Informer<KubeService>;
     readonly namespaces: Informer<Namespace>;
+    readonly budgets: Informer<PodDisruptionBudget>;
   };
   private readonly bindings = new Set<Promise<void>>();
   private readonly abort = new AbortController();
@@ -106,10 +115,9 @@ class Scheduler implements Service {
     this.informers = {
       pods: new Informer<Pod>(deps, PODS),
       nodes: new Informer<Node>(deps, NODES),
-      services: new Informer<KubeService>(deps, SERVICES, {
-        indexes: { namespace: ({ metadata }) => [metadata.namespace ?? ''] },
-      }),
+      services: new Informer<KubeService>(deps, SERVICES, { indexes: BY_NAMESPACE }),
       namespaces: new Informer<Namespace>(deps, NAMESPACES),
+      budgets: new Informer<PodDisruptionBudget>(deps, PODDISRUPTIONBUDGETS, { indexes: BY_NAMESPACE }),
     };
     const filters = deps.unreachable ? [reachable(deps.unreachable), ...DEFAULT_FILTERS] : DEFAULT_FILTERS;
     this.queue = new SchedulingQueue(deps.clock, filters, options);
@@ -122,6 +130,15 @@ class Scheduler implements Service {
       maxWrites: options.maxReportWrites,
       maxWaiting: options.maxReportsWaiting,
       maxRemembered: 10_000,
+    });
+    const { pods, budgets } = this.informers;
+    this.preemptor = new Preemptor({
+      ...deps,
+      state: this.state,
+      queue: this.queue,
+      reporter: this.reporter,
+      pods,
+      budgets,
     });
     this.attempts = metrics.counter('skein_scheduler_attempts_total', 'Attempts to place a pod, by result', ['result']);
     this.decisionSeconds = metrics.histogram('skein_scheduler_decision_seconds', 'Time to choose a node for one pod', {
@@ -143,12 +160,16 @@ class Scheduler implements Service {
     await Promise.all(Object.values(this.informers).map((informer) => informer.stop()));
     await this.running;
     await Promise.all(this.bindings);
+    await this.preemptor.stop();
     await this.reporter.stop();
   }
 
   private listen(): void {
     const { state, queue } = this;
-    const pods = new PendingPods(state, queue, (pod) => this.reporter.forget(pod.metadata.uid));
+    const pods = new PendingPods(state, queue, ({ metadata: { uid } }) => {
+      this.reporter.forget(uid);
+      this.preemptor.forget(uid);
+    });
     const waking =
       <A extends unknown[]>(handle: (...args: A) => void) =>
       (...args: A) => {
@@ -172,7 +193,7 @@ class Scheduler implements Service {
       }),
     });
     this.informers.pods.addHandler({
-      onUpsert: waking((pod: Pod) => pods.upsert(pod)),
+      onUpsert: waking((pod: Pod, previous: Pod | undefined) => pods.upsert(pod, previous)),
       onDelete: waking((pod: Pod) => pods.remove(pod)),
     });
   }
@@ -200,6 +221,7 @@ class Scheduler implements Service {
     const began = clock.monotonicMs();
     for (let decided = 0; decided < this.options.turnPods; decided++) {
       if (this.bindings.size >= this.options.maxBindings) return false;
+      if (this.preemptor.size >= this.options.maxPreemptions) return false;
       const entry = this.queue.take();
       if (!entry) return false;
       this.decide(entry);
@@ -218,6 +240,8 @@ class Scheduler implements Service {
       this.attempts.inc({ result: 'scheduled' });
       this.reporter.withdraw(info.pod.metadata.uid);
       this.state.assume(info, placement.node.name);
+      const nominated = this.state.nominations.remove(info.key);
+      if (nominated !== undefined && nominated !== placement.node.name) this.queue.note('pod-removed');
       this.queue.note('pod-placed');
       const binding = this.bind(entry, placement.node.name).finally(() => {
         this.bindings.delete(binding);
@@ -227,9 +251,10 @@ class Scheduler implements Service {
       return;
     }
     this.attempts.inc({ result: 'unschedulable' });
-    const message = refusalText(placement.refusal, info.pod.spec?.preemptionPolicy !== 'Never');
-    this.reporter.failed(info.pod, message, true);
-    this.queue.refuse(entry, placement.refusal.filters);
+    const { search } = placement;
+    const whyNoRoom = this.preemptor.attempt(entry, search, () => this.wake());
+    this.reporter.failed(info.pod, search.text(whyNoRoom), true);
+    this.queue.refuse(entry, search.refusing);
   }
 
   private async bind(entry: Entry, nodeName: string): Promise<void> {
@@ -250,6 +275,8 @@ class Scheduler implements Service {
         this.state.removePod(key);
         this.queue.note('pod-removed');
       }
+      const nominated = this.informers.pods.get(namespace, name)?.status?.nominatedNodeName;
+      if (nominated && this.queue.get(key) === entry) this.state.nominations.set(entry.info, nominated);
       if (isNotFound(error) && !this.informers.pods.get(namespace, name)) this.queue.remove(key);
       else this.queue.retry(entry);
       if (this.abort.signal.aborted) return;

@@ -31,6 +31,11 @@ export interface Filter {
 export interface PreparedFilter {
   /** Judges one node; pure. */
   check(node: NodeInfo): Verdict;
+  /**
+   * From now on, judge as if the pod had been added to the node (1) or were gone from it (-1): upstream's `AddPod` and `RemovePod`.
+   * Changes this prepared filter alone, and is undone by its opposite. Absent where `check` reads what matters from its node.
+   */
+  shift?(pod: PodInfo, node: NodeInfo, by: 1 | -1): void;
   /** The only nodes that can pass, when the rule is that narrow. */
   readonly only?: ReadonlySet<string>;
 }

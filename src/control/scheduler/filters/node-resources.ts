@@ -1,16 +1,21 @@
 /** Requests must fit into what the node has left, and the node must have room for one more pod. */
-import type { NodeInfo } from '../node-info.js';
+import type { Room } from '../node-info.js';
 import type { PodInfo } from '../pod-info.js';
 import { OK, type Filter, type Verdict } from './filter.js';
 
 export const nodeResources: Filter = {
   name: 'NodeResourcesFit',
   helpedBy: ['node-changed', 'pod-removed'],
-  prepare: (pod) => ({ check: (node) => (fits(pod, node) ? OK : explain(pod, node)) }),
+  prepare: (pod) => ({ check: (node) => judgeRoom(pod, node) }),
 };
 
-function fits({ requests }: PodInfo, { requested, allocatable, pods, maxPods }: NodeInfo): boolean {
-  if (pods.size + 1 > maxPods) return false;
+/** Whether what the pod requests is left. */
+export function judgeRoom(pod: PodInfo, room: Room): Verdict {
+  return fits(pod, room) ? OK : explain(pod, room);
+}
+
+function fits({ requests }: PodInfo, { requested, allocatable, podCount, maxPods }: Room): boolean {
+  if (podCount + 1 > maxPods) return false;
   if (requests.cpu > 0 && requests.cpu > allocatable.cpu - requested.cpu) return false;
   if (requests.memory > 0 && requests.memory > allocatable.memory - requested.memory) return false;
   if (
@@ -27,10 +32,10 @@ function fits({ requests }: PodInfo, { requested, allocatable, pods, maxPods }: 
 }
 
 /** Every resource that is short. More than the whole node has is something that no eviction resolves. */
-function explain({ requests }: PodInfo, { requested, allocatable, pods, maxPods }: NodeInfo): Verdict {
+function explain({ requests }: PodInfo, { requested, allocatable, podCount, maxPods }: Room): Verdict {
   const reasons: string[] = [];
   let resolvable = true;
-  if (pods.size + 1 > maxPods) reasons.push('Too many pods');
+  if (podCount + 1 > maxPods) reasons.push('Too many pods');
   const judge = (name: string, wanted: number, used: number, whole: number) => {
     if (wanted === 0 || wanted <= whole - used) return;
     reasons.push(`Insufficient ${name}`);

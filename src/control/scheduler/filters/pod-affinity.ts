@@ -11,11 +11,6 @@ const AFFINITY = refuse("node(s) didn't match pod affinity rules", false);
 const ANTI_AFFINITY = refuse("node(s) didn't match pod anti-affinity rules", true);
 const EXISTING = refuse("node(s) didn't satisfy existing pods anti-affinity rules", true);
 
-interface Domains {
-  readonly topologyKey: string;
-  readonly counts: ReadonlyMap<string, number>;
-}
-
 export const podAffinity: Filter = {
   name: 'InterPodAffinity',
   helpedBy: ['node-changed', 'pod-removed', 'pod-placed'],
@@ -23,28 +18,66 @@ export const podAffinity: Filter = {
     const existing = refusedByExisting(pod, state);
     const anti = pod.antiAffinity.map((term) => domainsOf([term], term, state));
     const wanted = pod.affinity.map((term) => domainsOf(pod.affinity, term, state));
-    if (existing.length + anti.length + wanted.length === 0) return undefined;
-    // The first pod of a group that wants to be together may go anywhere, provided it means itself.
-    const alone =
-      wanted.every(({ counts }) => counts.size === 0) &&
-      pod.affinity.every((term) => term.matches(pod, state.namespaceLabels));
-    const taken = (domains: readonly Domains[], labels: Readonly<Record<string, string>>) =>
-      domains.some(({ topologyKey, counts }) => {
-        const value = labels[topologyKey];
-        return value !== undefined && counts.has(value);
-      });
+    // Nominated pods may bring terms that no placed one has.
+    if (existing.size + anti.length + wanted.length + state.nominations.size === 0) return undefined;
+    const meansItself = pod.affinity.every((term) => term.matches(pod, state.namespaceLabels));
     return {
       check({ labels }) {
-        for (const { topologyKey, counts } of wanted) {
-          const value = labels[topologyKey];
-          if (value === undefined || (!alone && !counts.has(value))) return AFFINITY;
+        // The first pod of a group that wants to be together may go anywhere, provided it means itself.
+        const alone = meansItself && wanted.every((domains) => domains.isEmpty());
+        for (const domains of wanted) {
+          const value = labels[domains.topologyKey];
+          if (value === undefined || (!alone && !domains.has(value))) return AFFINITY;
         }
-        if (taken(anti, labels)) return ANTI_AFFINITY;
-        return taken(existing, labels) ? EXISTING : OK;
+        if (anti.some((domains) => domains.has(labels[domains.topologyKey]))) return ANTI_AFFINITY;
+        for (const domains of existing.values()) if (domains.has(labels[domains.topologyKey])) return EXISTING;
+        return OK;
+      },
+      shift(other, { labels }, by) {
+        for (const domains of [...wanted, ...anti]) if (domains.means(other)) domains.shift(labels, by);
+        for (const term of other.antiAffinity) {
+          if (!term.matches(pod, state.namespaceLabels)) continue;
+          let domains = existing.get(term.key);
+          if (!domains) existing.set(term.key, (domains = new Domains(term.topologyKey, NO_COUNTS, () => true)));
+          domains.shift(labels, by);
+        }
       },
     };
   },
 };
+
+const NO_COUNTS: ReadonlyMap<string, number> = new Map();
+
+/** How many pods of some set there are by topology domain, and what would be otherwise if some came or went. */
+class Domains {
+  private readonly shifts = new Map<string, number>();
+
+  constructor(
+    readonly topologyKey: string,
+    private readonly counts: ReadonlyMap<string, number>,
+    readonly means: (pod: PodInfo) => boolean,
+  ) {}
+
+  has(value: string | undefined): boolean {
+    if (value === undefined) return false;
+    const shift = this.shifts.size === 0 ? 0 : (this.shifts.get(value) ?? 0);
+    return (this.counts.get(value) ?? 0) + shift > 0;
+  }
+
+  isEmpty(): boolean {
+    if (this.shifts.size === 0) return this.counts.size === 0;
+    for (const value of [...this.counts.keys(), ...this.shifts.keys()]) if (this.has(value)) return false;
+    return true;
+  }
+
+  shift(labels: Readonly<Record<string, string>>, by: 1 | -1): void {
+    const value = labels[this.topologyKey];
+    if (value === undefined) return;
+    const sum = (this.shifts.get(value) ?? 0) + by;
+    if (sum === 0) this.shifts.delete(value);
+    else this.shifts.set(value, sum);
+  }
+}
 
 /** Topology domains with pods that match all of `terms`, by the topology of `term`. */
 function domainsOf(terms: readonly AffinityTerm[], term: AffinityTerm, state: ClusterState): Domains {
@@ -52,14 +85,16 @@ function domainsOf(terms: readonly AffinityTerm[], term: AffinityTerm, state: Cl
   const key = `terms:${terms.map((each) => each.key).join('\n')}`;
   const means = (other: PodInfo) => terms.every((each) => each.matches(other, state.namespaceLabels));
   const counter = state.matching(namespace, key, means, true);
-  return { topologyKey: term.topologyKey, counts: counter.inDomains(term.topologyKey, state.topologyVersion) };
+  return new Domains(term.topologyKey, counter.inDomains(term.topologyKey, state.topologyVersion), means);
 }
 
-function refusedByExisting(pod: PodInfo, state: ClusterState): Domains[] {
-  const out: Domains[] = [];
+/** By key of the term that placed pods carry. */
+function refusedByExisting(pod: PodInfo, state: ClusterState): Map<string, Domains> {
+  const out = new Map<string, Domains>();
   for (const { term, weight, carriers } of state.carriedTerms()) {
     if (weight !== 0 || !term.matches(pod, state.namespaceLabels)) continue;
-    out.push({ topologyKey: term.topologyKey, counts: carriers.inDomains(term.topologyKey, state.topologyVersion) });
+    const counts = carriers.inDomains(term.topologyKey, state.topologyVersion);
+    out.set(term.key, new Domains(term.topologyKey, counts, () => true));
   }
   return out;
 }

@@ -1,16 +1,26 @@
 /** One decision at a time on a cluster described by objects, without clock, API or loop. */
 import { seededRandom } from '../../../../src/base/random.js';
 import type { Node, Pod } from '../../../../src/api/types/core-v1.js';
+import type { PodDisruptionBudget } from '../../../../src/api/types/policy-v1.js';
 import { ClusterState } from '../../../../src/control/scheduler/cluster-state.js';
 import { DEFAULT_FILTERS } from '../../../../src/control/scheduler/filters/default-filters.js';
-import { Placer, refusalText } from '../../../../src/control/scheduler/placement.js';
+import { Placer } from '../../../../src/control/scheduler/placement.js';
 import { podInfoOf } from '../../../../src/control/scheduler/pod-info.js';
+import { planPreemption, type PreemptionLookups } from '../../../../src/control/scheduler/preemption.js';
+import { isPreemptionVictim } from '../../../../src/control/scheduler/preemptor.js';
 import { DEFAULT_SCORES } from '../../../../src/control/scheduler/scores/default-scores.js';
 
 export class Cluster {
   readonly state = new ClusterState();
   /** What the Services select, by the pod's `app` label. */
   readonly services = new Set<string>();
+  readonly budgets: PodDisruptionBudget[] = [];
+  private readonly random = seededRandom(5);
+  private readonly lookups: PreemptionLookups = {
+    budgets: (namespace) => this.budgets.filter(({ metadata }) => metadata.namespace === namespace),
+    startedMs: ({ pod }) => Date.parse(pod.status?.startTime ?? '') || Date.parse('2030-01-01T00:00:00Z'),
+    isPreempted: ({ pod, terminating }) => terminating && isPreemptionVictim(pod),
+  };
   private readonly placer = new Placer(
     {
       state: this.state,
@@ -19,7 +29,7 @@ export class Cluster {
         return this.services.has(app) ? { app } : undefined;
       },
     },
-    seededRandom(5),
+    this.random,
     { filters: DEFAULT_FILTERS, scores: DEFAULT_SCORES, percentageOfNodesToScore: 0 },
   );
 
@@ -37,7 +47,23 @@ export class Cluster {
   place(pod: Pod): string {
     const placement = this.placer.place(podInfoOf(pod));
     if (placement.ok) return placement.node.name;
-    return refusalText(placement.refusal, pod.spec?.preemptionPolicy !== 'Never');
+    const plan = planPreemption(placement.search, this.lookups, this.random);
+    return placement.search.text(plan.found ? '' : plan.why);
+  }
+
+  /** Room is kept there for the pod. */
+  nominate(node: string, pod: Pod): this {
+    this.state.nominations.set(podInfoOf(pod), node);
+    return this;
+  }
+
+  /** What would have to go: `node: victim, victim`; or why nothing helps. */
+  preempt(pod: Pod): string {
+    const placement = this.placer.place(podInfoOf(pod));
+    if (placement.ok) return `fits on ${placement.node.name}`;
+    const plan = planPreemption(placement.search, this.lookups, this.random);
+    if (!plan.found) return plan.why;
+    return `${plan.node.name}: ${plan.victims.map(({ pod: { metadata } }) => metadata.name).join(', ')}`;
   }
 
   /** Places and counts it there. */
