@@ -30,6 +30,7 @@ import { rows as namespaces } from './nslife/namespaces.js';
 import { rows as limits } from './quota/admission.js';
 import { rows as quota } from './quota/quota.js';
 import { rows as eviction } from './sched/eviction.js';
+import { rows as preemption } from './sched/preemption.js';
 import { rows as scheduling } from './sched/scheduling.js';
 import { rows as endpoints } from './svcapi/endpoints.js';
 import { rows as services } from './svcapi/services.js';
@@ -59,6 +60,7 @@ export const ALL: Rows = {
   ...namespaces,
   ...podCertificates,
   ...policies,
+  ...preemption,
   ...quota,
   ...replicas,
   ...scheduling,

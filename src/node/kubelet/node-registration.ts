@@ -142,7 +142,7 @@ export class NodeRegistration implements Service {
       '',
       this.options.nodeName,
       'merge',
-      { status },
+      { status: { ...status, allocatable: replacing(present.status?.allocatable, status.allocatable) } },
       { subresource: 'status', fieldManager: 'kubelet' },
     );
     this.writtenMs = Math.max(1, this.deps.clock.monotonicMs());
@@ -211,17 +211,23 @@ export class NodeRegistration implements Service {
       pods: String(maxPods),
     });
     const { cpus, memoryBytes, ephemeralStorageBytes } = machine;
+    const whole = capacity(cpus * 1000, memoryBytes, ephemeralStorageBytes);
+    // Extended resources are others' to announce; all of them is for pods.
+    const extended = Object.entries(present.status?.capacity ?? {}).filter(([name]) => !Object.hasOwn(whole, name));
     return {
       addresses: [
         ...addresses.map((address) => ({ type: 'InternalIP', address })),
         { type: 'Hostname', address: nodeName },
       ],
-      capacity: capacity(cpus * 1000, memoryBytes, ephemeralStorageBytes),
-      allocatable: capacity(
-        cpus * 1000 - (reserved.cpuMilli ?? 0),
-        memoryBytes - (reserved.memoryBytes ?? 0),
-        ephemeralStorageBytes - (reserved.storageBytes ?? 0),
-      ),
+      capacity: { ...whole, ...Object.fromEntries(extended) },
+      allocatable: {
+        ...capacity(
+          cpus * 1000 - (reserved.cpuMilli ?? 0),
+          memoryBytes - (reserved.memoryBytes ?? 0),
+          ephemeralStorageBytes - (reserved.storageBytes ?? 0),
+        ),
+        ...Object.fromEntries(extended),
+      },
       conditions: await this.conditions(present, problem),
       daemonEndpoints: { kubeletEndpoint: { Port: kubeletPort } },
       nodeInfo: this.info(version, present.status?.nodeInfo),
@@ -282,6 +288,11 @@ export class NodeRegistration implements Service {
     const own = new Set(ours.map(({ type }) => type));
     return [...before.filter(({ type }) => !own.has(type)), ...ours];
   }
+}
+
+/** A merge patch that leaves of `before` only what is in `after`. */
+function replacing(before: NodeStatus['allocatable'], after: NodeStatus['allocatable']): Record<string, unknown> {
+  return { ...Object.fromEntries(Object.keys(before ?? {}).map((name) => [name, null])), ...after };
 }
 
 /** The parts of a status whose change is worth a write of its own. */

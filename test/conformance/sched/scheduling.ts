@@ -8,7 +8,7 @@ import type { Resource } from '../framework/resource.js';
 import { OwnNode } from './own-node.js';
 
 /** Resolves with the node that the scheduler chose. */
-const bound = (pods: Resource, name: string): Promise<string> =>
+export const bound = (pods: Resource, name: string): Promise<string> =>
   eventually(`${name} to get a node`, async () => {
     const { spec, status } = await pods.get(name);
     const scheduled = (status.conditions ?? []).find(({ type }: Json) => type === 'PodScheduled');
@@ -31,7 +31,7 @@ async function unschedulable(t: Context, pods: Resource, name: string, why: RegE
   assert.match(condition.message, why);
 }
 
-async function schedulableNodes(t: Context): Promise<Json[]> {
+export async function schedulableNodes(t: Context): Promise<Json[]> {
   const nodes = await t.core('nodes').items();
   return nodes.filter(
     ({ spec, status }) =>

@@ -56,4 +56,21 @@ describe('the registration of a node', () => {
     await turn(80_000);
     assert.equal(leases().length, 1);
   });
+
+  it('offers to pods the extended resources that others announce, for as long as they do', async () => {
+    const announced = (amount: string | null) => ({ status: { capacity: { 'example.com/fakecpu': amount } } });
+    const amounts = () => {
+      const { capacity, allocatable } = client.all<Node>(NODES)[0]?.status ?? {};
+      return [capacity?.['example.com/fakecpu'], allocatable?.['example.com/fakecpu'], allocatable?.['cpu']];
+    };
+    await client.patch(NODES, '', 'a', 'merge', announced('1000'), { subresource: 'status' });
+    await turn(80_000);
+    assert.deepEqual(amounts(), ['1000', '1000', '2']);
+    const { resourceVersion } = client.all<Node>(NODES)[0]?.metadata ?? {};
+    await turn(30_000);
+    assert.equal(client.all<Node>(NODES)[0]?.metadata.resourceVersion, resourceVersion, 'nothing changed');
+    await client.patch(NODES, '', 'a', 'merge', announced(null), { subresource: 'status' });
+    await turn(80_000);
+    assert.deepEqual(amounts(), [undefined, undefined, '2']);
+  });
 });
