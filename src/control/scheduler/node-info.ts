@@ -32,6 +32,8 @@ export class NodeInfo implements Room {
   maxPods = 0;
   readonly requested = new Resources();
   readonly pods = new Map<string, PodInfo>();
+  /** Pods that {@link shift} pretends there are beside `pods`. */
+  private shifted = 0;
   /** By priority. */
   private readonly loads = new Map<number, Load>();
   /** `protocol/port` to the addresses that hold it, with how many pods each. */
@@ -64,7 +66,14 @@ export class NodeInfo implements Room {
   }
 
   get podCount(): number {
-    return this.pods.size;
+    return this.pods.size + this.shifted;
+  }
+
+  /** What {@link Room} and ports would be with the pod (1) or without it (-1). To be undone before anyone else looks. */
+  shift(pod: PodInfo, by: 1 | -1): void {
+    this.shifted += by;
+    this.requested.add(pod.requests, by);
+    for (const port of pod.hostPorts) this.countPort(port, by);
   }
 
   /** What there would be without the pods of lower priority; undefined when there are none. The work grows with priorities, not pods. */

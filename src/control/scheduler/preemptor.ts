@@ -58,10 +58,10 @@ export class Preemptor {
   private readonly victims;
 
   constructor(private readonly deps: PreemptorDeps) {
-    const { clock, metrics, budgets } = deps;
+    const { metrics, budgets } = deps;
     this.lookups = {
       budgets: (namespace) => budgets.byIndex('namespace', namespace),
-      startedMs: (info) => Date.parse(this.current(info)?.status?.startTime ?? '') || clock.nowMs(),
+      started: (info) => this.current(info)?.status?.startTime,
       isPreempted: ({ pod, terminating }) =>
         this.doomed.has(pod.metadata.uid ?? '') || (terminating && isPreemptionVictim(pod)),
     };

@@ -53,10 +53,9 @@ export class Resources {
     this.ephemeralStorage += sign * other.ephemeralStorage;
     this.scoredCpu += sign * other.scoredCpu;
     this.scoredMemory += sign * other.scoredMemory;
-    for (const [name, value] of other.scalars ?? []) {
-      this.scalars ??= new Map();
-      this.scalars.set(name, (this.scalars.get(name) ?? 0) + sign * value);
-    }
+    if (!other.scalars) return this;
+    this.scalars ??= new Map();
+    for (const [name, value] of other.scalars) this.scalars.set(name, (this.scalars.get(name) ?? 0) + sign * value);
     return this;
   }
 

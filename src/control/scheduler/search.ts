@@ -95,11 +95,11 @@ function firstRefusal(prepared: readonly Named[], node: NodeInfo): Refusal | und
 }
 
 /**
- * What if pods were added to a node or gone from it? They are, for the filters of one pod alone, until {@link end} puts
+ * What if pods were gone from a node, and those there that are nominated for it? So it is, for the filters of one pod alone, until {@link end} puts
  * everything back: nobody else may look in between.
  */
 export class Trial {
-  private readonly moves: { readonly pod: PodInfo; readonly by: 1 | -1 }[] = [];
+  private readonly gone = new Set<PodInfo>();
 
   constructor(
     private readonly pod: PodInfo,
@@ -107,13 +107,19 @@ export class Trial {
     private readonly prepared: readonly Named[],
     private readonly rivals: readonly PodInfo[],
   ) {
-    for (const rival of rivals) this.move(rival, 1);
+    for (const rival of rivals) this.shift(rival, 1);
   }
 
-  /** Adds the pod to the node (1), or takes it away (-1). */
-  move(pod: PodInfo, by: 1 | -1): void {
-    this.moves.push({ pod, by });
-    this.apply(pod, by);
+  /** Takes a pod that is there off the node. */
+  remove(pod: PodInfo): void {
+    this.gone.add(pod);
+    this.shift(pod, -1);
+  }
+
+  /** Brings one back that {@link remove} took. */
+  restore(pod: PodInfo): void {
+    this.gone.delete(pod);
+    this.shift(pod, 1);
   }
 
   /** Why the pod does not fit now; it must with the nominated pods there, and without: they may never come. */
@@ -121,20 +127,19 @@ export class Trial {
     const refusal = firstRefusal(this.prepared, this.node);
     // Of all rules, only affinity can be met by one pod more.
     if (refusal || this.rivals.length === 0 || this.pod.affinity.length === 0) return refusal;
-    for (const rival of this.rivals) this.apply(rival, -1);
+    for (const rival of this.rivals) this.shift(rival, -1);
     const without = firstRefusal(this.prepared, this.node);
-    for (const rival of this.rivals) this.apply(rival, 1);
+    for (const rival of this.rivals) this.shift(rival, 1);
     return without;
   }
 
   end(): void {
-    for (const { pod, by } of this.moves.reverse()) this.apply(pod, by === 1 ? -1 : 1);
-    this.moves.length = 0;
+    for (const pod of this.gone) this.restore(pod);
+    for (const rival of this.rivals) this.shift(rival, -1);
   }
 
-  private apply(pod: PodInfo, by: 1 | -1): void {
-    if (by === 1) this.node.addPod(pod);
-    else this.node.removePod(pod);
+  private shift(pod: PodInfo, by: 1 | -1): void {
+    this.node.shift(pod, by);
     for (const { filter } of this.prepared) filter.shift?.(pod, this.node, by);
   }
 }

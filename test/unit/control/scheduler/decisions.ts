@@ -18,7 +18,7 @@ export class Cluster {
   private readonly random = seededRandom(5);
   private readonly lookups: PreemptionLookups = {
     budgets: (namespace) => this.budgets.filter(({ metadata }) => metadata.namespace === namespace),
-    startedMs: ({ pod }) => Date.parse(pod.status?.startTime ?? '') || Date.parse('2030-01-01T00:00:00Z'),
+    started: ({ pod }) => pod.status?.startTime,
     isPreempted: ({ pod, terminating }) => terminating && isPreemptionVictim(pod),
   };
   private readonly placer = new Placer(
