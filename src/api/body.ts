@@ -4,7 +4,7 @@
  */
 import { parseDocument } from 'yaml';
 import { badRequest, tooLarge, unsupportedMediaType } from './errors.js';
-import { decodeProtobufBody } from './protobuf.js';
+import { decodeProtobufBody } from './protobuf/decode.js';
 import { nestsDeeperThan } from './yaml-depth.js';
 
 export interface BodyLimits {

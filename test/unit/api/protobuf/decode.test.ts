@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import protobuf from 'protobufjs';
-import { decodeProtobufBody } from '../../../src/api/protobuf.js';
-import { parseBody } from '../../../src/api/body.js';
-import { loadData } from '../../../src/api/schema/data.js';
+import { decodeProtobufBody } from '../../../../src/api/protobuf/decode.js';
+import { parseBody } from '../../../../src/api/body.js';
+import { loadData } from '../../../../src/api/schema/data.js';
 
 const root = protobuf.Root.fromJSON(loadData('protobuf') as protobuf.INamespace);
 
