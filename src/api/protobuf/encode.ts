@@ -245,6 +245,16 @@ export function delimited(id: number, size: number): Buffer {
   return writer.take();
 }
 
+/** What comes before the `size` bytes of an object in a `WatchEvent`. */
+export function eventHead(type: string, size: number): Buffer {
+  writer.varint(size);
+  writer.byte(headOf(1, DELIMITED));
+  writer.varint(size + writer.length);
+  writer.byte(headOf(2, DELIMITED));
+  textField(writer, 1, type);
+  return writer.take();
+}
+
 /** What comes before an enveloped message of so many bytes: `k8s\0` and the beginning of a `runtime.Unknown`. */
 export function envelopeHead(apiVersion: string, kind: string, size: number): Buffer {
   writer.varint(size);

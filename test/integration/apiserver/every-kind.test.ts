@@ -1,5 +1,7 @@
 /** Every kind that can be created, through every verb of its resource, over HTTP. */
 import assert from 'node:assert/strict';
+import { decodeProtobufBody } from '../../../src/api/protobuf/decode.js';
+import { encodeProtobuf } from '../../../src/api/protobuf/encode.js';
 import { KindRegistry, type ResourceInfo } from '../../../src/api/schema/registry.js';
 import { isPresent, KUBECTLS, startCluster, type TestCluster } from './cluster.js';
 import { FIXTURES, type KindFixture } from './kind-fixtures.js';
@@ -31,6 +33,13 @@ describe('every kind', function () {
     });
     const text = await response.text();
     return { code: response.status, text, body: JSON.parse(text) as Loose };
+  }
+
+  async function binary(path: string): Promise<Buffer> {
+    const accept = 'application/vnd.kubernetes.protobuf';
+    const response = await fetch(`${cluster.url}${path}`, { headers: { accept } });
+    assert.deepEqual([response.status, response.headers.get('content-type')], [200, accept]);
+    return Buffer.from(await response.arrayBuffer());
   }
 
   async function firstEvent(path: string): Promise<Loose> {
@@ -76,9 +85,16 @@ describe('every kind', function () {
 
       const got = await call('GET', item);
       assert.deepEqual(got.body, made.body);
+      assert.deepEqual(await binary(item), encodeProtobuf(got.body));
       const list = await call('GET', `${collection}?labelSelector=made%3Dhere`);
       assert.equal(list.body.kind, `${info.kind}List`);
       assert.ok(list.body.items.some((entry: Loose) => entry.metadata.name === name));
+      const binaryList = decodeProtobufBody(await binary(`${collection}?labelSelector=made%3Dhere`)) as Loose;
+      assert.equal(binaryList.kind, list.body.kind);
+      assert.deepEqual(
+        binaryList.items.map((entry: Loose) => entry.metadata.name),
+        list.body.items.map((entry: Loose) => entry.metadata.name),
+      );
       const table = await call('GET', collection, undefined, '', TABLE);
       assert.equal(table.body.kind, 'Table', table.text);
       const width = table.body.columnDefinitions.length;

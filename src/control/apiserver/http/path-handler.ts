@@ -11,7 +11,8 @@ import { BuiltInSchemas } from '../openapi/built-in-schemas.js';
 import { OPENAPI_V2_PROTOBUF, OpenApiV2 } from '../openapi/v2.js';
 import { OpenApiV3 } from '../openapi/v3.js';
 import type { ApiRequest, ApiResponse } from './exchange.js';
-import { sendBytes, sendJson, sendText } from './response.js';
+import { plainFormat } from './negotiation.js';
+import { sendBytes, sendJson, sendObject, sendText } from './response.js';
 
 export interface HealthCheck {
   readonly name: string;
@@ -147,12 +148,14 @@ export class PathHandler {
       const { localAddress = '', localPort = 0 } = request.socket;
       const plain =
         root === 'api' ? discovery.legacyVersions(`${localAddress}:${localPort}`) : discovery.groupList(this.shown);
-      return sendJson(request, response, 200, plain, { headers });
+      return sendObject(request, response, 200, plain, plainFormat(request.headers.accept), { headers });
     }
     const [group = '', version] = root === 'api' ? ['', ...parts] : parts;
-    if (version === undefined)
-      return sendJson(request, response, 200, discovery.groupDocument(registry, group, this.shown));
-    return sendJson(request, response, 200, discovery.resourceList(registry, group, version));
+    const document =
+      version === undefined
+        ? discovery.groupDocument(registry, group, this.shown)
+        : discovery.resourceList(registry, group, version);
+    return sendObject(request, response, 200, document, plainFormat(request.headers.accept));
   }
 
   /** Discovery answers from what is here when no sequencer is in reach. */

@@ -10,7 +10,6 @@ import {
 } from '../../../api/errors.js';
 import { mediaTypeOf, parseBody } from '../../../api/body.js';
 import type { KubeObject } from '../../../api/object.js';
-import { apiVersionOf } from '../../../api/resource.js';
 import type { FieldValidation } from '../../../api/schema/decode.js';
 import type { KindRegistry, ResourceInfo } from '../../../api/schema/registry.js';
 import { toScale } from '../../../api/strategy/scale.js';
@@ -18,19 +17,17 @@ import type { UserInfo } from '../../../security/authn/user.js';
 import { refusalText, type AuthorizationAttributes, type Authorizer } from '../../../security/authz/authorizer.js';
 import type { ObjectStore, WriteReply } from '../../../store/object-store.js';
 import { addAuditAnnotations } from '../audit/annotations.js';
-import { encodeList, encodeObject } from '../reads/encoding.js';
 import { storeFailure, type ObjectReads } from '../reads/object-reads.js';
 import { parseSelection } from '../reads/selection.js';
-import { partialOf, tableFor } from '../tables/table.js';
 import { unknownPath } from '../unknown-path.js';
 import { creatableOnUpdate } from '../writes/kind-rules.js';
 import type { DeleteParameters, PatchKind, WriteRequest, WriteVerb } from '../writes/write-request.js';
 import { FlushSchedule } from './flush-schedule.js';
 import { readBodyInTime, type BodyLimits } from './request-body.js';
-import { negotiate, type Representation } from './negotiation.js';
+import { representationFor, sendList, sendOne, type ListedObjects } from './object-answer.js';
 import type { ApiRequest, ApiResponse } from './exchange.js';
 import { isTrue, scopeFits, type ApiVerb, type ResourcePath } from './request-info.js';
-import { sendBytes, sendJson, warningHeader } from './response.js';
+import { sendStatus, warningHeader } from './response.js';
 import { makerOf } from './write-options.js';
 import { WatchChannels } from './watch-channel.js';
 import { streamWatch, type WatchStreamLimits } from './watch-stream.js';
@@ -158,8 +155,9 @@ export class ResourceHandler {
     return unknownPath(this.deps.registry, group);
   }
 
-  private async get({ request, response, query, path, info }: ResourceRequest): Promise<void> {
-    const shown = negotiate(request.headers.accept);
+  private async get(call: ResourceRequest): Promise<void> {
+    const { query, path, info } = call;
+    const shown = representationFor(call);
     const { subresource } = path;
     if (subresource !== '') {
       const known = info.subresources.get(subresource);
@@ -173,37 +171,7 @@ export class ResourceHandler {
       query.get('resourceVersion') ?? undefined,
     );
     const view = subresource === 'scale' ? toScale(info, object) : object;
-    await this.sendObject(request, response, 200, info, view, shown, query);
-  }
-
-  /** One object in the representation asked for. */
-  private async sendObject(
-    request: ApiRequest,
-    response: ApiResponse,
-    code: number,
-    info: ResourceInfo,
-    object: KubeObject,
-    shown: Representation,
-    query: URLSearchParams,
-    warnings: readonly string[] = [],
-  ): Promise<void> {
-    if (shown.as === 'table' && object.kind === info.kind) {
-      const table = tableFor(info, [object], this.tableOptions(shown, query));
-      return sendJson(request, response, code, table, { warnings });
-    }
-    if (shown.as === 'partial' && object.kind === info.kind) {
-      return sendJson(request, response, code, partialOf(object, shown.metaVersion), { warnings });
-    }
-    if (shown.format === 'yaml') return sendJson(request, response, code, object, { warnings, yaml: true });
-    return sendBytes(request, response, code, encodeObject(object), { warnings });
-  }
-
-  private tableOptions(shown: Representation, query: URLSearchParams) {
-    return {
-      metaVersion: shown.metaVersion,
-      includeObject: query.get('includeObject') ?? 'Metadata',
-      nowMs: this.deps.clock.nowMs(),
-    };
+    await sendOne(call, 200, view, shown, this.deps.clock.nowMs());
   }
 
   private selectionOf({ query, path, info }: ResourceRequest) {
@@ -218,9 +186,9 @@ export class ResourceHandler {
   }
 
   private async list(call: ResourceRequest): Promise<void> {
-    const { request, response, query, path, info } = call;
+    const { query, path, info } = call;
     if (!info.verbs.includes('list')) throw methodNotAllowed();
-    const shown = negotiate(request.headers.accept);
+    const shown = representationFor(call);
     if (query.get('sendInitialEvents') !== null) {
       throw badRequest(
         'ListOptions.meta.k8s.io "" is invalid: sendInitialEvents: Forbidden: sendInitialEvents is forbidden for list',
@@ -240,20 +208,7 @@ export class ResourceHandler {
       ...(result.continueToken === undefined ? {} : { continue: result.continueToken }),
       ...(result.remaining === undefined ? {} : { remainingItemCount: result.remaining }),
     };
-    if (shown.as === 'table') {
-      const table = tableFor(info, result.items, this.tableOptions(shown, query));
-      return sendJson(request, response, 200, { ...table, metadata });
-    }
-    if (shown.as === 'partial') {
-      const items = result.items.map((item) => partialOf(item, shown.metaVersion));
-      const apiVersion = `meta.k8s.io/${shown.metaVersion}`;
-      return sendJson(request, response, 200, { kind: 'PartialObjectMetadataList', apiVersion, metadata, items });
-    }
-    const head = { kind: info.listKind, apiVersion: apiVersionOf(info), metadata };
-    if (shown.format === 'yaml') {
-      return sendJson(request, response, 200, { ...head, items: result.items }, { yaml: true });
-    }
-    return sendBytes(request, response, 200, encodeList(head, result.items));
+    return sendList(call, { metadata, items: result.items }, shown, this.deps.clock.nowMs());
   }
 
   private async watch(call: ResourceRequest): Promise<void> {
@@ -266,7 +221,7 @@ export class ResourceHandler {
         response,
         info,
         selection: this.selectionOf(call),
-        shown: negotiate(request.headers.accept),
+        shown: representationFor(call),
         resourceVersion: query.get('resourceVersion') ?? undefined,
         resourceVersionMatch: query.get('resourceVersionMatch') ?? undefined,
         sendInitialEvents: query.get('sendInitialEvents') === null ? undefined : isTrue(query.get('sendInitialEvents')),
@@ -282,7 +237,7 @@ export class ResourceHandler {
   private async write(call: ResourceRequest, verb: WriteVerb): Promise<void> {
     const { request, response, query, path, info, user, id } = call;
     this.checkWritable(info, path, verb);
-    const shown = negotiate(request.headers.accept);
+    const shown = representationFor(call);
     const contentType = mediaTypeOf(request.headers['content-type']);
     const patch = verb === 'patch' ? patchKind(contentType) : undefined;
     const body = await readBodyInTime(call, this.limits, this.deps.clock);
@@ -316,10 +271,13 @@ export class ResourceHandler {
     if (reply.code >= 400) {
       const seconds = failure.details?.retryAfterSeconds;
       const headers = seconds === undefined ? {} : { 'Retry-After': String(seconds) };
-      return sendJson(request, response, reply.code, reply.body, { warnings, headers });
+      return sendStatus(request, response, reply.code, reply.body as object, { warnings, headers });
+    }
+    if (verb === 'deletecollection' && failure.kind === info.listKind) {
+      return sendList(call, reply.body as unknown as ListedObjects, shown, this.deps.clock.nowMs(), warnings);
     }
     const object = await this.inVersion(info, reply.body as KubeObject);
-    return this.sendObject(request, response, reply.code, info, object, shown, query, warnings);
+    return sendOne(call, reply.code, object, shown, this.deps.clock.nowMs(), warnings);
   }
 
   /** An update or apply of an absent object creates it, which is another right. */

@@ -1,10 +1,11 @@
 /** Writing answers. */
 import { promisify } from 'node:util';
 import { constants, gzip } from 'node:zlib';
-import { stringify } from 'yaml';
-import { ApiError, internalError, PageNotFound, type Status } from '../../../api/errors.js';
+import { ApiError, internalError, PageNotFound } from '../../../api/errors.js';
+import { FORMATS, type Format } from '../reads/formats.js';
 import { isGone, sendWhole, type ApiRequest, type ApiResponse } from './exchange.js';
 import { observerOf } from './exchange-observer.js';
+import { plainFormat } from './negotiation.js';
 
 const compress = promisify(gzip);
 
@@ -58,13 +59,33 @@ export function sendJson(
   response: ApiResponse,
   code: number,
   value: unknown,
-  options: SendOptions & { readonly yaml?: boolean } = {},
+  options: SendOptions = {},
 ): Promise<void> {
-  if (options.yaml) {
-    const bytes = Buffer.from(stringify(value));
-    return sendBytes(request, response, code, bytes, { ...options, contentType: 'application/yaml' });
-  }
   return sendBytes(request, response, code, Buffer.from(JSON.stringify(value)), options);
+}
+
+/** An object with its `apiVersion` and `kind` in the format that has been agreed upon. */
+export function sendObject(
+  request: ApiRequest,
+  response: ApiResponse,
+  code: number,
+  object: object,
+  format: Format,
+  options: SendOptions = {},
+): Promise<void> {
+  const { contentType, object: encode } = FORMATS[format];
+  return sendBytes(request, response, code, encode(object), { contentType, ...options });
+}
+
+/** A failure in the format that the client accepts, without regard to how it wanted an object to be shown. */
+export function sendStatus(
+  request: ApiRequest,
+  response: ApiResponse,
+  code: number,
+  status: object,
+  options: SendOptions = {},
+): Promise<void> {
+  return sendObject(request, response, code, status, plainFormat(request.headers.accept), options);
 }
 
 export function sendText(
@@ -89,9 +110,8 @@ export function sendError(
 ): Promise<void> {
   if (error instanceof PageNotFound) return sendText(request, response, error.code, `${error.message}\n`);
   const failure = error instanceof ApiError ? error : internalError(error);
-  const status: Status = failure.toStatus();
   const retry = failure.details?.retryAfterSeconds ?? (failure.code === 503 || failure.code === 429 ? 1 : undefined);
-  return sendJson(request, response, failure.code, status, {
+  return sendStatus(request, response, failure.code, failure.toStatus(), {
     warnings,
     ...(retry === undefined ? {} : { headers: { 'Retry-After': String(retry) } }),
   });

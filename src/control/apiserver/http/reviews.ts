@@ -20,7 +20,7 @@ import { requirementsOf } from './access.js';
 import { negotiate } from './negotiation.js';
 import { readBody } from './request-body.js';
 import type { ResourceRequest } from './resource-handler.js';
-import { sendJson } from './response.js';
+import { sendObject } from './response.js';
 import { validateReview } from './review-validation.js';
 
 const GROUPS = new Set(['authentication.k8s.io', 'authorization.k8s.io']);
@@ -152,7 +152,7 @@ export async function handleReview(
   const { request, response, info, user, path } = call;
   // Served as objects that can only be created.
   if (path.subresource !== '' || path.name !== '') throw methodNotAllowed();
-  negotiate(request.headers.accept, { tables: false });
+  const { format } = negotiate(request.headers.accept, { tables: false });
   const { metadata, spec } = await readReview(call);
   validateReview(info, path.namespace, metadata, spec);
   let status: object;
@@ -179,5 +179,5 @@ export async function handleReview(
   const shown = { ...metadata, creationTimestamp: null };
   const asked = info.kind === 'SelfSubjectReview' ? {} : { spec };
   const document = { kind: info.kind, apiVersion: apiVersionOf(info), metadata: shown, ...asked, status };
-  await sendJson(request, response, 201, document);
+  await sendObject(request, response, 201, document, format);
 }

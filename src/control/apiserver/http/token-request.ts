@@ -12,7 +12,8 @@ import { bodySubject, type AdmissionSubject } from '../webhooks/review.js';
 import type { WebhookStage } from '../webhooks/webhook-stage.js';
 import { readBody } from './request-body.js';
 import type { ResourceRequest } from './resource-handler.js';
-import { sendJson } from './response.js';
+import { negotiate } from './negotiation.js';
+import { sendObject } from './response.js';
 
 const MAX_BYTES = 64 * 1024;
 
@@ -41,6 +42,7 @@ export async function handleTokenRequest(
   admission: Pick<WebhookStage, 'admit'> | undefined,
 ): Promise<void> {
   const { request, response, path, query, user } = call;
+  const { format } = negotiate(request.headers.accept, { tables: false });
   const body = await readBody(request, MAX_BYTES);
   const info = registry.kindInfo('authentication.k8s.io', 'v1', 'TokenRequest');
   if (!info) throw new Error('no schema for TokenRequest');
@@ -56,7 +58,7 @@ export async function handleTokenRequest(
   const asked = (admitted?.object ?? object) as unknown as TokenRequest;
   restrictNodeToken(user, path.name, asked, (pod) => accounts.lookups.get('', 'pods', path.namespace, pod));
   const answer = await accounts.requests.create(path.namespace, path.name, asked);
-  await sendJson(request, response, 201, answer.object, {
+  await sendObject(request, response, 201, answer.object, format, {
     warnings: [...(admitted?.warnings ?? []), ...answer.warnings],
   });
 }

@@ -1,4 +1,4 @@
-/** A watch as an HTTP stream of JSON lines. A reader that falls behind its buffer is cut off and lists again. */
+/** A watch as an HTTP stream of JSON lines or of protobuf frames. A reader that falls behind its buffer is cut off and lists again. */
 import type { Cancel, Clock } from '../../../base/clock.js';
 import type { RemoteConversion } from '../../../api/conversion/conversion.js';
 import { ApiError, badRequest } from '../../../api/errors.js';
@@ -6,7 +6,8 @@ import type { KubeObject } from '../../../api/object.js';
 import { apiVersionOf } from '../../../api/resource.js';
 import type { ResourceInfo } from '../../../api/schema/registry.js';
 import type { ObjectStore, Revision } from '../../../store/object-store.js';
-import { encodeWatchFrame, type WatchEventType } from '../reads/encoding.js';
+import type { WatchEventType } from '../reads/encoding.js';
+import { type Encoding, FORMATS } from '../reads/formats.js';
 import { parseRevision, type ObjectReads } from '../reads/object-reads.js';
 import { watchObjects, type WatchSink } from '../reads/object-watch.js';
 import type { Selection } from '../reads/selection.js';
@@ -130,7 +131,7 @@ class WatchStream implements ChannelReader, Flushable, WatchSink {
     if (this.ended || shown.as === 'table' || info.view?.remote !== undefined) return;
     this.stop();
     const encode: Encode = (type, object) => frameOf(type, object, shown);
-    const place = channels.join(info, selection, `${shown.as}/${shown.metaVersion}`, encode, this);
+    const place = channels.join(info, selection, `${shown.format}/${shown.as}/${shown.metaVersion}`, encode, this);
     this.stop = place.leave;
     this.catchUp = place.catchUp;
     this.phase = 'shared';
@@ -174,7 +175,8 @@ class WatchStream implements ChannelReader, Flushable, WatchSink {
   private contentType(): string {
     const { as, metaVersion } = this.call.shown;
     // What upstream answers; kubectl only looks at the media type.
-    return as === 'table' ? `application/json;as=Table;v=${metaVersion};g=meta.k8s.io` : 'application/json';
+    const { contentType } = watchOf(this.call.shown);
+    return as === 'table' ? `${contentType};as=Table;v=${metaVersion};g=meta.k8s.io` : contentType;
   }
 
   private bookmark(revision: Revision, annotations?: Record<string, string>): void {
@@ -192,8 +194,8 @@ class WatchStream implements ChannelReader, Flushable, WatchSink {
     } else this.line('BOOKMARK', shown.as === 'partial' ? partialOf(object, shown.metaVersion) : object);
   }
 
-  private line(type: string, object: unknown): void {
-    this.write(lineOf(type, object));
+  private line(type: string, object: object): void {
+    this.write(watchOf(this.call.shown).frame(type, object));
   }
 
   private write(bytes: Buffer): void {
@@ -223,10 +225,16 @@ class WatchStream implements ChannelReader, Flushable, WatchSink {
   }
 }
 
-const lineOf = (type: string, object: unknown) => Buffer.from(`${JSON.stringify({ type, object })}\n`);
+/** Throws a 400 for a format without streams. */
+function watchOf({ format }: Representation): NonNullable<Encoding['watch']> {
+  const { watch } = FORMATS[format];
+  if (!watch) throw badRequest('watches are available as JSON and protobuf only');
+  return watch;
+}
 
-function frameOf(type: WatchEventType, object: KubeObject, { as, metaVersion }: Representation): Buffer {
-  return as === 'partial' ? lineOf(type, partialOf(object, metaVersion)) : encodeWatchFrame(type, object);
+function frameOf(type: WatchEventType, object: KubeObject, shown: Representation): Buffer {
+  const { as, metaVersion } = shown;
+  return watchOf(shown).frame(type, as === 'partial' ? partialOf(object, metaVersion) : object);
 }
 
 /** Serves a watch until the client, its timeout or the server ends it. Throws before anything is sent only. */
@@ -236,7 +244,7 @@ export async function streamWatch(
   limits: WatchStreamLimits,
   stopping: AbortSignal,
 ): Promise<void> {
-  if (call.shown.format === 'yaml') throw badRequest('watches are available as JSON only');
+  watchOf(call.shown);
   checkInitialEvents(call);
   const revision = parseRevision(call.resourceVersion);
   await deps.reads.fresh(call.resourceVersion);

@@ -1,4 +1,5 @@
 /** The paths of OpenAPI documents: enough for clients to find a kind's operations and their parameters. */
+import { PROTOBUF_MEDIA_TYPE } from '../../../api/body.js';
 import type { ResourceInfo } from '../../../api/schema/registry.js';
 
 export interface Operation {
@@ -52,5 +53,12 @@ const PATCH_TYPES = [
 /** Custom resources know no strategic merge. */
 export const patchTypes = ({ custom }: ResourceInfo): string[] =>
   PATCH_TYPES.filter((type) => !custom || type !== 'application/strategic-merge-patch+json');
+
+/** Custom resources have no protobuf messages. */
+export const producedTypes = ({ custom }: ResourceInfo): string[] => [
+  'application/json',
+  'application/yaml',
+  ...(custom ? [] : [PROTOBUF_MEDIA_TYPE]),
+];
 
 export const isWrite = ({ method }: Operation) => method === 'post' || method === 'put' || method === 'patch';

@@ -4,7 +4,15 @@ import { v2Schema } from '../../../api/customresources/published-schema.js';
 import type { KindRegistry, ResourceInfo } from '../../../api/schema/registry.js';
 import type { BuiltInSchemas } from './built-in-schemas.js';
 import { customSchemas } from './custom-schemas.js';
-import { describedPaths, isWrite, patchTypes, WRITE_PARAMETERS, type DescribedPath, type Operation } from './paths.js';
+import {
+  describedPaths,
+  isWrite,
+  patchTypes,
+  producedTypes,
+  WRITE_PARAMETERS,
+  type DescribedPath,
+  type Operation,
+} from './paths.js';
 import { OPENAPI_V2_MESSAGES } from './v2-messages.js';
 
 export const OPENAPI_V2_PROTOBUF = 'application/com.github.proto-openapi.spec.v2.v1.0+protobuf';
@@ -27,7 +35,7 @@ function operationDocument({ info }: DescribedPath, operation: Operation): Recor
     : [];
   return {
     consumes: operation.method === 'patch' ? patchTypes(info) : ['*/*'],
-    produces: ['application/json'],
+    produces: producedTypes(info),
     operationId: `${operation.action}${kind}`,
     parameters,
     responses: { 200: { description: 'OK', schema } },

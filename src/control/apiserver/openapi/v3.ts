@@ -11,6 +11,7 @@ import {
   groupRoot,
   isWrite,
   patchTypes,
+  producedTypes,
   WRITE_PARAMETERS,
   type DescribedPath,
   type Operation,
@@ -63,7 +64,9 @@ function operationDocument({ info, item }: DescribedPath, operation: Operation):
     operationId: `${operation.action}${item ? '' : 'Collection'}${kind}`,
     parameters,
     ...(isWrite(operation) ? { requestBody: body } : {}),
-    responses: { 200: { description: 'OK', content: content('application/json') } },
+    responses: {
+      200: { description: 'OK', content: Object.assign({}, ...producedTypes(info).map(content)) as object },
+    },
     'x-kubernetes-action': operation.action,
     'x-kubernetes-group-version-kind': { group, version, kind },
   };

@@ -1,12 +1,11 @@
 /** JSON bytes of stored objects, made once per object version and shared by all gets, lists and watches. */
-import type { KubeObject } from '../../../api/object.js';
 import { jsonTextOf } from '../../../store/object-text.js';
 
 export type WatchEventType = 'ADDED' | 'MODIFIED' | 'DELETED';
 
 /** Entries vanish with the objects, which are frozen: a new version is a new object. */
 const encodings = new WeakMap<object, Buffer>();
-const frames = new WeakMap<object, Map<WatchEventType, Buffer>>();
+const frames = new WeakMap<object, Map<string, Buffer>>();
 
 /** The object's JSON. Only frozen objects are remembered. */
 export function encodeObject(object: object): Buffer {
@@ -20,7 +19,7 @@ export function encodeObject(object: object): Buffer {
 const LINE_END = Buffer.from('}\n');
 
 /** One line of a watch: `{"type":"ADDED","object":{…}}`. */
-export function encodeWatchFrame(type: WatchEventType, object: KubeObject): Buffer {
+export function encodeWatchFrame(type: string, object: object): Buffer {
   let byType = frames.get(object);
   const known = byType?.get(type);
   if (known) return known;

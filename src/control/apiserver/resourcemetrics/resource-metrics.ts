@@ -9,7 +9,7 @@ import type { Node } from '../../../api/types/core-v1.js';
 import { negotiate } from '../http/negotiation.js';
 import type { ApiRequest, ApiResponse } from '../http/exchange.js';
 import type { ApiVerb, ResourcePath } from '../http/request-info.js';
-import { sendJson } from '../http/response.js';
+import { sendObject } from '../http/response.js';
 import type { ObjectReads } from '../reads/object-reads.js';
 import { parseSelection } from '../reads/selection.js';
 import { tableFor } from '../tables/table.js';
@@ -52,14 +52,13 @@ export class ResourceMetrics {
       includeObject: query.get('includeObject') ?? 'Metadata',
       nowMs: this.deps.clock.nowMs(),
     };
-    const yaml = shown.format === 'yaml';
     if (verb === 'get') {
       const found = all.find(
         ({ metadata }) => metadata.name === path.name && (metadata.namespace ?? '') === path.namespace,
       );
       if (found === undefined) throw notFound(info, info.namespaced ? `${path.namespace}/${path.name}` : path.name);
       const body = shown.as === 'table' ? tableFor(info, [found], options) : found;
-      return sendJson(request, response, 200, body, { yaml });
+      return sendObject(request, response, 200, body, shown.format);
     }
     const selection = parseSelection(info, {
       namespace: path.namespace,
@@ -72,7 +71,8 @@ export class ResourceMetrics {
         selection.matches(object),
     );
     const list = { kind: info.listKind, apiVersion: apiVersionOf(info), metadata: {}, items };
-    return sendJson(request, response, 200, shown.as === 'table' ? tableFor(info, items, options) : list, { yaml });
+    const body = shown.as === 'table' ? tableFor(info, items, options) : list;
+    return sendObject(request, response, 200, body, shown.format);
   }
 
   private async metricsOf(info: ResourceInfo): Promise<KubeObject[]> {
