@@ -1,5 +1,7 @@
 /** Answers in protobuf over HTTP, and to the clients that ask for them: kubectl's typed commands. */
 import assert from 'node:assert/strict';
+import { createServer, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import protobuf from 'protobufjs';
 import { decodeProtobufBody } from '../../../src/api/protobuf/decode.js';
 import { encodeProtobuf } from '../../../src/api/protobuf/encode.js';
@@ -217,6 +219,58 @@ describe('protobuf over HTTP', function () {
       await refused(/already exists/, ['create', 'quota', name, '--hard=cpu=1']);
     });
   }
+});
+
+/** What kubectl creates with typed clients, without asking the server for anything before. */
+const CREATED: readonly (readonly string[])[] = [
+  ['deployment', 'd', '--image=nginx', '--port=80', '--replicas=3'],
+  ['cronjob', 'c', '--image=busybox', '--schedule=*/5 * * * *'],
+  ['quota', 'q', '--hard=cpu=500m,pods=3', '--scopes=BestEffort'],
+  ['secret', 'generic', 's', '--from-literal=b=1', '--from-literal=a='],
+  ['service', 'nodeport', 'n', '--tcp=80:8080'],
+  ['service', 'clusterip', 'c', '--clusterip=None'],
+  ['ingress', 'i', '--rule=foo.com/bar*=svc1:8080,tls=cert', '--class=x', '--annotation=z=1', '--annotation=a=2'],
+  ['rolebinding', 'rb', '--clusterrole=view', '--user=ü', '--serviceaccount=default:x'],
+  ['poddisruptionbudget', 'p', '--selector=app=x', '--min-available=50%'],
+  ['priorityclass', 'pc', '--value=-5'],
+  ['token', 'default', '--duration=1h', '--audience=a'],
+];
+
+describe('protobuf messages', function () {
+  this.timeout(60_000);
+  let cluster: TestCluster;
+  let server: Server;
+  const bodies: Buffer[] = [];
+
+  before(async () => {
+    cluster = await startCluster();
+    server = createServer((request, response) => {
+      const chunks: Buffer[] = [];
+      request.on('data', (chunk: Buffer) => chunks.push(chunk));
+      request.on('end', () => {
+        bodies.push(Buffer.concat(chunks));
+        response.writeHead(409).end();
+      });
+    });
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  });
+  after(async () => {
+    await new Promise((resolve) => server.close(resolve));
+    await cluster.stop();
+  });
+
+  it('are byte for byte what Go makes of the same objects', async function () {
+    const path = KUBECTLS.at(-1)?.path ?? '';
+    skipWithout(this, path);
+    const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+    for (const args of CREATED) {
+      bodies.length = 0;
+      const { stderr } = await cluster.kubectl(path, ['-s', url, 'create', ...args]);
+      const [sent] = bodies;
+      assert.ok(sent, stderr);
+      assert.deepEqual(encodeProtobuf(decodeProtobufBody(sent) as object), sent, args.join(' '));
+    }
+  });
 });
 
 /** Events as a Go client reads them: a length of four bytes, then so many bytes. */

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import { parseBody, parseJsonBody, parseYamlBody } from '../../../src/api/body.js';
+import { encodeProtobuf } from '../../../src/api/protobuf/encode.js';
 import type { KubeObject } from '../../../src/api/object.js';
 import { applyJsonPatch } from '../../../src/api/patch/json.js';
 import { applyMergePatch } from '../../../src/api/patch/merge.js';
@@ -39,6 +40,13 @@ const YAML_SEEDS = [
   'a: &x [1, 2]\nb: *x\nc: |\n  text\n  more\nd: >-\n  folded\n<<: {e: 1}\n',
   '? complex\n: value\n--- # two\n!!binary aGk=\n',
 ];
+const SCHEMA = { type: 'object', properties: { a: { items: { type: 'string' }, default: ['x'] } } };
+const DEFINITION = {
+  apiVersion: 'apiextensions.k8s.io/v1',
+  kind: 'CustomResourceDefinition',
+  metadata: { name: 'd' },
+  spec: { versions: [{ name: 'v1', schema: { openAPIV3Schema: { ...SCHEMA, additionalProperties: SCHEMA } } }] },
+};
 /** A `runtime.Unknown` envelope around the beginning of a Pod, as kubectl sends it. */
 const PROTOBUF_SEEDS = [
   Buffer.from('6b3873000a090a02763112035 06f64'.replaceAll(' ', ''), 'hex'),
@@ -46,6 +54,7 @@ const PROTOBUF_SEEDS = [
     '6b3873000a090a0276311203506f6412150a070a01701a0001621 20a12080a0163120169 5000'.replaceAll(' ', ''),
     'hex',
   ),
+  ...[POD, DEFINITION].flatMap((object) => encodeProtobuf(object) ?? []),
 ];
 
 describe('decoders under garbage', () => {

@@ -9,11 +9,12 @@ export type Format = 'json' | 'yaml' | 'protobuf';
 export interface Encoding {
   readonly contentType: string;
   /** One object with its `apiVersion` and `kind`. */
-  object(object: object): Buffer;
+  readonly object: (object: object) => Buffer;
   /** A list from its head (without `items`) and its items. */
-  list(head: object, items: readonly object[]): Buffer;
+  readonly list: (head: object, items: readonly object[]) => Buffer;
   /** Events one after another; undefined for a format that has no streams. */
-  readonly watch: { readonly contentType: string; frame(type: string, object: object): Buffer } | undefined;
+  readonly watch:
+    { readonly contentType: string; readonly frame: (type: string, object: object) => Buffer } | undefined;
 }
 
 /** Encodings of frozen objects are remembered; YAML, which is for people, is not. */

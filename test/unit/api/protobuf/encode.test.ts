@@ -47,6 +47,23 @@ describe('protobuf answers', () => {
     assert.equal(bytes?.toString('hex'), '6b387300' + type + '1213' + METADATA + '1a00' + '2200');
   });
 
+  it('of metrics say what the JSON says', () => {
+    const usage = { cpu: '250m', memory: '64Mi' };
+    const measured = { timestamp: '2024-01-01T00:00:00Z', window: '30.5s' };
+    for (const object of [
+      { kind: 'NodeMetrics', metadata: { name: 'n' }, ...measured, usage },
+      { kind: 'PodMetrics', metadata: { name: 'p' }, ...measured, containers: [{ name: 'c', usage }] },
+    ]) {
+      const typed = { apiVersion: 'metrics.k8s.io/v1beta1', ...object };
+      assert.deepEqual(decodeProtobufBody(encodeProtobuf(typed) ?? Buffer.alloc(0)), typed);
+    }
+  });
+
+  it('are none of other kinds', () => {
+    assert.equal(encodeProtobuf({ apiVersion: 'meta.k8s.io/v1', kind: 'Table', rows: [] }), undefined);
+    assert.equal(encodeProtobuf({ apiVersion: 'apps.example.com/v1', kind: 'Deployment' }), undefined);
+  });
+
   for (const { group, version, kind, schema } of resources) {
     const apiVersion = apiVersionOf({ group, version });
     it(`of ${apiVersion} ${kind} say what the JSON says`, () => {
