@@ -12,9 +12,10 @@ import type { Revision } from './object-store.js';
 import { freezeObject } from './frozen-object.js';
 import { seal, unseal } from './log-entry.js';
 import { jsonTextOf } from './object-text.js';
-import { NO_STAMP, type Stamp } from './stamp.js';
+import { NO_STAMP, writerOf, type Stamp } from './stamp.js';
 import { AUTOMERGE, type DocumentSide } from './crdt/document.js';
 import type { KindPolicy } from './kind-policy.js';
+import { isOverwritten } from './crdt/overwritten.js';
 import { toShape } from './crdt/shape.js';
 
 export { deepFreeze } from './frozen-object.js';
@@ -86,8 +87,19 @@ export function afterPut(
   };
   const record = { ...before, revision, version: stamp, value, parts };
   if (policy.merge !== 'document' || !(metadataChanged || specChanged)) return record;
-  const pending = [...before.pending, { stamp, value }];
+  const pending = withWrite(before.pending, { stamp, value }, policy);
   return pending.length <= MAX_PENDING ? { ...record, pending } : settled({ ...record, pending }, policy);
+}
+
+/**
+ * What waits, with one write more; without the one before it if nothing of that is left. A document has seen all that a writer wrote
+ * before what it has seen of it, so one that is left out must be of the same writer.
+ */
+function withWrite(pending: readonly PendingWrite[], write: PendingWrite, { layout }: KindPolicy): PendingWrite[] {
+  const [before, last] = pending.slice(-2);
+  if (!before || !last || writerOf(last.stamp) !== writerOf(write.stamp)) return [...pending, write];
+  const states = [before, last, write].map(({ value }) => desiredOf(value)) as [unknown, unknown, unknown];
+  return isOverwritten(...states, layout) ? [...pending.slice(0, -1), write] : [...pending, write];
 }
 
 /** The tombstone after a delete. */

@@ -19,6 +19,9 @@ const COUNTER_LIMIT = 0xffff;
 /** The wall-clock part in milliseconds. */
 export const stampMs = (stamp: Stamp): number => Number.parseInt(stamp.slice(0, 12), 16);
 
+/** The part that names who wrote: one run of one peer's process. */
+export const writerOf = (stamp: Stamp): string => stamp.slice(16);
+
 /** The later of two stamps. */
 export const laterStamp = (a: Stamp, b: Stamp): Stamp => (a > b ? a : b);
 

@@ -10,7 +10,7 @@
  *
  * Joining is commutative, associative and idempotent. Pure.
  */
-import { laterStamp, NO_STAMP, type Stamp } from '../stamp.js';
+import { laterStamp, NO_STAMP, writerOf, type Stamp } from '../stamp.js';
 import { sameShape, type Shaped } from './shape.js';
 
 /** A value, as JSON text, or a map made under a key, with the stamp of the write that made it. */
@@ -35,9 +35,6 @@ export type ShapedMap = { [key: string]: Shaped };
 export const MAX_WRITERS = 64;
 
 export const isBranch = (entry: Entry): entry is Branch => 'fields' in entry;
-
-/** The part of a stamp that names who wrote: one run of one peer's process. */
-const writerOf = (stamp: Stamp): string => stamp.slice(16);
 
 export function contextOf(stamps: Iterable<Stamp>): Context {
   const context = new Map<string, Stamp>();

@@ -438,6 +438,12 @@ describe('an object whose wishes only one side changed', () => {
   const base = (policy = WITHOUT_ENGINE) =>
     new Line('a', policy).put(1, { data: { a: '1', b: '1' }, status: { phase: 'A' } });
   const set = (a: string) => (object: Loose) => (object.data = { ...object.data, a });
+  /** Of different fields in turn, so that none is overwritten by the next, and all get into a document. */
+  const writeMany = (line: Line) => {
+    for (let ms = 2; ms < 12; ms++) {
+      line.change(ms, (object) => (object.data = { ...object.data, [ms % 2 ? 'a' : 'b']: String(ms) }));
+    }
+  };
 
   it('is taken as that side has it, without a look into documents', () => {
     const a = base();
@@ -449,7 +455,7 @@ describe('an object whose wishes only one side changed', () => {
 
   it('is so too where both go on from one document', () => {
     const a = base(DOCUMENT);
-    for (let ms = 2; ms < 12; ms++) a.change(ms, set(String(ms)));
+    writeMany(a);
     assert.ok(a.record?.document);
     // Each has read the document from its own disk.
     const copy = decodeRecord(encodeRecord(a.record));
@@ -484,7 +490,7 @@ describe('an object whose wishes only one side changed', () => {
     assert.throws(() => merge(a, b), /the engine was asked/);
     const old = base(DOCUMENT);
     const far = old.fork('b');
-    for (let ms = 2; ms < 12; ms++) far.change(ms, set(String(ms)));
+    writeMany(far);
     assert.ok(far.record?.document && !old.record?.document);
     assert.equal(merge(old, far).record, far.record);
     assert.throws(() => merge(new Line('a', WITHOUT_ENGINE, old.record), far), /the engine was asked/);
