@@ -71,7 +71,7 @@ export class LevelDisk implements Disk {
       );
     }
     this.closing = false;
-    this.mark = await Mark.open(this.path, this.batches);
+    this.mark = await Mark.open(this.path, this.batches, this.clock);
   }
 
   async get(key: string): Promise<Uint8Array | undefined> {

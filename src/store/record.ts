@@ -3,8 +3,8 @@
  * immutable; a write makes a new one. Pure and deterministic: every peer that applies the same entries holds equal records.
  *
  * Shared kinds keep an Automerge document of their desired state. It is fed lazily: writes wait as plain values in
- * `pending` and are appended when a merge needs the document or more than {@link MAX_PENDING} wait, which keeps the engine
- * off the write path. Everything else is a stamped register per part.
+ * `pending`, without those that the next one overwrote, and are appended when a merge needs the document or more than
+ * {@link MAX_PENDING} wait, which keeps the engine off the write path. Everything else is a stamped register per part.
  */
 import type { KubeObject } from '../api/object.js';
 import type { VersionRange } from '../base/version-range.js';
