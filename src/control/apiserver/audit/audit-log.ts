@@ -6,7 +6,7 @@ import type { Clock } from '../../../base/clock.js';
 import { parseBody } from '../../../api/body.js';
 import type { UserInfo } from '../../../security/authn/user.js';
 import type { AuthorizationAttributes } from '../../../security/authz/authorizer.js';
-import type { ApiRequest } from '../http/exchange.js';
+import { connectionOf, type ApiRequest } from '../http/exchange.js';
 import { observeExchange } from '../http/exchange-observer.js';
 import { auditAnnotationsOf } from './annotations.js';
 import { auditTime, auditUser, objectReference, type AuditEvent } from './event.js';
@@ -77,7 +77,7 @@ export class AuditLog {
 }
 
 function sourcesOf(request: ApiRequest): string[] {
-  const address = request.socket.remoteAddress;
+  const address = connectionOf(request).remoteAddress;
   return address === undefined ? [] : [address.replace(/^::ffff:/, '')];
 }
 

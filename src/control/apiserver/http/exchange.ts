@@ -1,8 +1,14 @@
-/** Requests and answers as handlers see them, the same over HTTP/1.1 and HTTP/2; what differs between the two is known here. */
+/**
+ * Requests and answers as handlers see them, the same over HTTP/1.1 and HTTP/2, and whether this thread or another holds the connection;
+ * what differs is known here.
+ */
 import { ServerResponse, type IncomingHttpHeaders, type OutgoingHttpHeaders } from 'node:http';
 import { constants, Http2ServerRequest, Http2ServerResponse } from 'node:http2';
 import type { Socket } from 'node:net';
 import type { Readable, Writable } from 'node:stream';
+import type { TLSSocket } from 'node:tls';
+import { subjectOf, type Credentials } from '../../../security/authn/authenticator.js';
+import { RelayedRequest, RelayedResponse } from '../front/relayed-exchange.js';
 
 export interface ApiRequest extends Readable {
   readonly method?: string | undefined;
@@ -13,8 +19,15 @@ export interface ApiRequest extends Readable {
   readonly rawHeaders: string[];
   /** Whether all of the body has arrived. */
   readonly complete: boolean;
-  /** Over HTTP/2 only to be asked, and only until the answer has ended. */
-  readonly socket: Socket;
+}
+
+/** Where requests come from. */
+export interface Connection {
+  readonly remoteAddress?: string;
+  readonly localAddress?: string;
+  readonly localPort?: number;
+  /** Whom its client certificate names, when the TLS layer has verified it. */
+  readonly certificate?: Credentials['certificate'];
 }
 
 /** Headers that only concern an HTTP/1.1 connection are not to be set: what is sent over HTTP/2 may have none (RFC 9113, 8.2.2). */
@@ -40,6 +53,7 @@ function lowerCase(headers: OutgoingHttpHeaders): OutgoingHttpHeaders {
 
 /** Nobody waits for the answer any more. */
 export function isGone(response: ApiResponse): boolean {
+  if (response instanceof RelayedResponse) return response.closed;
   if (response instanceof Http2ServerResponse) return response.stream.destroyed || response.stream.closed;
   return response instanceof ServerResponse && response.destroyed;
 }
@@ -53,6 +67,10 @@ export function sendWhole(response: ApiResponse, code: number, headers: Outgoing
     response.stream.end(body);
     return;
   }
+  if (response instanceof RelayedResponse) {
+    response.answer(code, headers, body);
+    return;
+  }
   response.writeHead(code, headers);
   response.end(body);
 }
@@ -61,24 +79,63 @@ export function sendWhole(response: ApiResponse, code: number, headers: Outgoing
 export function bodyOf(response: ApiResponse): Writable {
   // The answer itself tells of a client that goes away as if all had been sent.
   if (response instanceof Http2ServerResponse) return response.stream;
+  if (response instanceof RelayedResponse) return response.stream();
   return response as ApiResponse & Writable;
 }
 
-/** What stays the same for all requests of one connection. */
-export function connectionOf(request: ApiRequest): object {
+/** What identifies a connection in this thread, for as long as it lasts. */
+export function connectionKeyOf(request: ApiRequest): object & { once(event: 'close', listener: () => void): unknown } {
   // The socket of an HTTP/2 request is a proxy of its own.
-  return request instanceof Http2ServerRequest ? (request.stream.session ?? request) : request.socket;
+  if (request instanceof Http2ServerRequest) return request.stream.session ?? request;
+  return socketOf(request);
+}
+
+/** Over HTTP/2 only to be asked, and only until the answer has ended. */
+const socketOf = (request: ApiRequest) => (request as ApiRequest & { readonly socket: Socket }).socket;
+
+/** It does not change, and reading a certificate costs more than a small request. */
+const connections = new WeakMap<object, Connection>();
+
+/** The same object for all requests of one connection. To be asked before the answer has ended. */
+export function connectionOf(request: ApiRequest): Connection {
+  if (request instanceof RelayedRequest) return request.connection;
+  const key = connectionKeyOf(request);
+  const known = connections.get(key);
+  if (known) return known;
+  const socket = socketOf(request) as Socket & Partial<TLSSocket>;
+  const { remoteAddress, localAddress, localPort } = socket;
+  const certificate = socket.authorized === true ? subjectOf(socket.getPeerCertificate?.()) : undefined;
+  const connection = {
+    ...(remoteAddress === undefined ? {} : { remoteAddress }),
+    ...(localAddress === undefined ? {} : { localAddress }),
+    ...(localPort === undefined ? {} : { localPort }),
+    ...(certificate ? { certificate } : {}),
+  };
+  connections.set(key, connection);
+  return connection;
 }
 
 /** A body follows that does not say how long it is. */
 export function hasUnsizedBody(request: ApiRequest): boolean {
+  if (request instanceof RelayedRequest) return request.unsized;
   if (!(request instanceof Http2ServerRequest)) return request.headers['transfer-encoding'] !== undefined;
   return request.headers['content-length'] === undefined && !request.stream.endAfterHeaders;
+}
+
+/** No body follows. */
+export function hasNoBody(request: ApiRequest): boolean {
+  if (request instanceof Http2ServerRequest) return request.stream.endAfterHeaders;
+  const { headers } = request;
+  return headers['transfer-encoding'] === undefined && Number(headers['content-length'] ?? 0) === 0;
 }
 
 /** Lets go of a body that nobody reads, when the answer does not wait for it. */
 export function dropBody(request: ApiRequest): void {
   if (request.complete) return;
+  if (request instanceof RelayedRequest) {
+    request.dropRest();
+    return;
+  }
   if (!(request instanceof Http2ServerRequest)) {
     request.resume();
     return;
@@ -94,6 +151,7 @@ export function dropBody(request: ApiRequest): void {
 /** Over HTTP/1.1 the connection ends with this answer, as what follows of the request would be taken for another one. */
 export function endWithAnswer(response: ApiResponse): void {
   if (response instanceof ServerResponse) response.shouldKeepAlive = false;
+  else if (response instanceof RelayedResponse) response.endWithAnswer();
 }
 
 /**
@@ -102,6 +160,7 @@ export function endWithAnswer(response: ApiResponse): void {
  */
 export function refuseMore(request: ApiRequest): void {
   if (request instanceof Http2ServerRequest) request.stream.session?.close();
+  else if (request instanceof RelayedRequest) request.refuseMore();
 }
 
 /** Pieces as they are sent, made once for all readers that get the same ones. */
@@ -135,7 +194,7 @@ export function sendPieces(response: ApiResponse, pieces: readonly Buffer[]): nu
   }
   if (!(response instanceof ServerResponse)) {
     response.write(whole.of(pieces));
-    return 0;
+    return response instanceof RelayedResponse ? response.writableLength : 0;
   }
   const { socket } = response;
   // What `response.write` does with chunks costs several times as much, and every reader of the same events gets the same bytes.

@@ -12,6 +12,8 @@ import type { Clock } from '../../../base/clock.js';
 import type { Service } from '../../../base/lifecycle.js';
 import type { TlsMaterial, TlsRenewals } from '../../../base/tls.js';
 import type { ApiRequest, ApiResponse } from './exchange.js';
+import { LocalFanOut, sendWithin, type FanOut } from './fan-out.js';
+import { FlushSchedule } from './flush-schedule.js';
 
 export interface ListenerOptions {
   /** 0 takes any free port. */
@@ -21,6 +23,8 @@ export interface ListenerOptions {
   readonly tls?: TlsMaterial;
   /** Tells of certificates that take the place of `tls`. */
   readonly renewals?: TlsRenewals;
+  /** Bytes that may wait for one reader of shared frames before it is cut off. */
+  readonly feedBytes: number;
   /** After how many milliseconds without a stream an HTTP/2 connection is closed; 90,000 unless told. */
   readonly idleMs?: number;
 }
@@ -30,6 +34,14 @@ export interface ListenerHandlers {
   readonly request: (request: ApiRequest, response: ApiResponse) => void;
   /** Must not throw. */
   readonly upgrade: (request: ApiRequest, socket: Duplex, head: Buffer) => void;
+}
+
+/** What takes requests in. */
+export interface Front extends Service {
+  /** Throws before it has started. */
+  readonly address: AddressInfo;
+  /** Makes what sends the same frames to several answers. */
+  fanOut(): FanOut<ApiResponse>;
 }
 
 const KIB = 1024;
@@ -57,10 +69,11 @@ const LEAVE_MS = 500;
 /** Watches and uploads outlive any fixed request timeout; slow headers do not. */
 const HTTP1 = { requestTimeout: 0, keepAliveTimeout: 120_000, requireHostHeader: true };
 
-export class Listener implements Service {
+export class Listener implements Front {
   readonly name = 'apiserver-listener';
   private readonly sockets = new Set<Socket>();
   private readonly sessions = new Set<ServerHttp2Session>();
+  private readonly flushes: FlushSchedule;
   private server: Server | Http2SecureServer | undefined;
   private stopRenewals: () => void = () => undefined;
 
@@ -68,9 +81,10 @@ export class Listener implements Service {
     private readonly clock: Clock,
     private readonly options: ListenerOptions,
     private readonly handlers: ListenerHandlers,
-  ) {}
+  ) {
+    this.flushes = new FlushSchedule(clock);
+  }
 
-  /** Throws before it has started. */
   get address(): AddressInfo {
     const address = this.server?.address();
     if (typeof address !== 'object' || address === null) throw new Error('the API server is not listening');
@@ -94,6 +108,10 @@ export class Listener implements Service {
       server.listen(port, host, resolve);
     });
     this.server = server;
+  }
+
+  fanOut(): FanOut<ApiResponse> {
+    return new LocalFanOut(this.flushes, (response, frames) => sendWithin(response, frames, this.options.feedBytes));
   }
 
   /** Nothing new is accepted; HTTP/2 clients are told so (GOAWAY). What is still open after a moment is cut. */

@@ -10,7 +10,7 @@ import * as discovery from '../discovery/discovery.js';
 import { BuiltInSchemas } from '../openapi/built-in-schemas.js';
 import { OPENAPI_V2_PROTOBUF, OpenApiV2 } from '../openapi/v2.js';
 import { OpenApiV3 } from '../openapi/v3.js';
-import type { ApiRequest, ApiResponse } from './exchange.js';
+import { connectionOf, type ApiRequest, type ApiResponse } from './exchange.js';
 import { plainFormat } from './negotiation.js';
 import { sendBytes, sendJson, sendObject, sendText } from './response.js';
 
@@ -145,7 +145,7 @@ export class PathHandler {
         const { contentType, body } = discovery.aggregated(registry, root === 'api', version, this.shown);
         return sendJson(request, response, 200, body, { contentType, headers });
       }
-      const { localAddress = '', localPort = 0 } = request.socket;
+      const { localAddress = '', localPort = 0 } = connectionOf(request);
       const plain =
         root === 'api' ? discovery.legacyVersions(`${localAddress}:${localPort}`) : discovery.groupList(this.shown);
       return sendObject(request, response, 200, plain, plainFormat(request.headers.accept), { headers });

@@ -29,7 +29,7 @@ import type { ApiRequest, ApiResponse } from './exchange.js';
 import { isTrue, scopeFits, type ApiVerb, type ResourcePath } from './request-info.js';
 import { sendStatus, warningHeader } from './response.js';
 import { makerOf } from './write-options.js';
-import { WatchChannels } from './watch-channel.js';
+import { WatchChannels, type MakeFanOut } from './watch-channel.js';
 import { streamWatch, type WatchStreamLimits } from './watch-stream.js';
 
 export interface ResourceRequest {
@@ -52,6 +52,7 @@ export interface ResourceHandlerDeps {
   readonly reads: ObjectReads;
   readonly registry: KindRegistry;
   readonly clock: Clock;
+  readonly fanOut: MakeFanOut;
 }
 
 export interface ResourceHandlerLimits extends BodyLimits {
@@ -125,7 +126,7 @@ export class ResourceHandler {
     private readonly stopping: AbortSignal,
   ) {
     this.flushes = new FlushSchedule(deps.clock);
-    this.channels = new WatchChannels({ store: deps.store, flushes: this.flushes });
+    this.channels = new WatchChannels(deps);
   }
 
   async handle(call: ResourceRequest): Promise<void> {

@@ -5,7 +5,6 @@
 import { setMaxListeners } from 'node:events';
 import type { AddressInfo } from 'node:net';
 import type { Duplex } from 'node:stream';
-import type { TLSSocket } from 'node:tls';
 import type { Clock } from '../../../base/clock.js';
 import type { Service } from '../../../base/lifecycle.js';
 import { errorText, type Logger } from '../../../base/log.js';
@@ -13,12 +12,7 @@ import { uuid, type Random } from '../../../base/random.js';
 import { ApiError, methodNotAllowed } from '../../../api/errors.js';
 import type { KubeObject } from '../../../api/object.js';
 import type { KindRegistry } from '../../../api/schema/registry.js';
-import {
-  type Authenticator,
-  bearerTokenOf,
-  type Credentials,
-  subjectOf,
-} from '../../../security/authn/authenticator.js';
+import { type Authenticator, bearerTokenOf } from '../../../security/authn/authenticator.js';
 import { ANONYMOUS_USER, type UserInfo } from '../../../security/authn/user.js';
 import type { AuthorizationAttributes, Authorizer } from '../../../security/authz/authorizer.js';
 import type { ServiceAccounts } from '../../../security/serviceaccounts/service-accounts.js';
@@ -39,7 +33,8 @@ import { attributesOf, decisionAnnotations, refusal, type Target } from './acces
 import { actingUser } from './impersonation.js';
 import { connectionOf, dropBody, refuseMore, type ApiRequest, type ApiResponse } from './exchange.js';
 import { observerOf } from './exchange-observer.js';
-import { Listener, type ListenerOptions } from './listener.js';
+import { Listener, type Front, type ListenerHandlers, type ListenerOptions } from './listener.js';
+import { FrontThread, type SpawnFront } from '../front/front-thread.js';
 import { PathHandler, type HealthCheck } from './path-handler.js';
 import { parseResourcePath, verbOf, type ApiVerb, type ResourcePath } from './request-info.js';
 import { ResourceHandler } from './resource-handler.js';
@@ -77,6 +72,8 @@ export interface ApiServerDeps {
   readonly fairness?: Fairness;
   /** Paths beside the Kubernetes API. */
   readonly extension?: PathExtension;
+  /** Starts the thread that holds TLS connections. */
+  readonly spawnFront?: SpawnFront;
 }
 
 /** Serves paths of its own on the API's port. */
@@ -92,7 +89,7 @@ export interface PathExtension {
   handle(request: ApiRequest, response: ApiResponse, url: URL): Promise<boolean>;
 }
 
-export interface ApiServerOptions extends ListenerOptions {
+export interface ApiServerOptions extends Omit<ListenerOptions, 'feedBytes'> {
   /** Bytes of a request body; 3 MiB unless told. */
   readonly bodyBytes?: number;
   /** Within how many milliseconds the body of a write must have arrived; 60,000 unless told. */
@@ -138,11 +135,9 @@ export class ApiServer implements Service {
   readonly name = 'apiserver';
   readonly reads: ObjectReads;
   private readonly stopping = new AbortController();
-  /** Who the client certificate of a connection names: it cannot change, and reading it costs more than a small request. */
-  private readonly subjects = new WeakMap<object, { readonly subject: Credentials['certificate'] }>();
   private readonly resources: ResourceHandler;
   private readonly paths: PathHandler;
-  private readonly listener: Listener;
+  private readonly listener: Front;
 
   constructor(
     private readonly deps: ApiServerDeps,
@@ -156,17 +151,26 @@ export class ApiServer implements Service {
       bodyMs: options.bodyMs ?? 60_000,
       watch: options.watch ?? DEFAULT_WATCH_LIMITS,
     };
-    this.resources = new ResourceHandler({ ...deps, reads: this.reads }, limits, this.stopping.signal);
+    this.resources = new ResourceHandler(
+      { ...deps, reads: this.reads, fanOut: () => this.listener.fanOut() },
+      limits,
+      this.stopping.signal,
+    );
     this.paths = new PathHandler({
       ...deps,
       fresh: () => this.reads.fresh(undefined),
       ...(deps.serviceAccounts ? { openId: deps.serviceAccounts.documents } : {}),
       ...(deps.aggregation ? { groups: deps.aggregation.groups } : {}),
     });
-    this.listener = new Listener(deps.clock, options, {
+    const handlers: ListenerHandlers = {
       request: (request, response) => void this.serve(request, response),
       upgrade: (request, socket, head) => void this.upgrade(request, socket, head),
-    });
+    };
+    const frontDeps = { ...deps, ...(deps.spawnFront ? { spawn: deps.spawnFront } : {}) };
+    const { tls, ...plain } = { ...options, feedBytes: limits.watch.bufferBytes };
+    this.listener = tls
+      ? new FrontThread(frontDeps, { ...plain, tls }, handlers)
+      : new Listener(deps.clock, plain, handlers);
   }
 
   /** Where the server listens. Throws before it has started. */
@@ -386,21 +390,11 @@ export class ApiServer implements Service {
   private async authenticate(request: ApiRequest): Promise<UserInfo> {
     if (this.options.insecureUser && !this.options.tls && !request.headers.authorization)
       return this.options.insecureUser;
-    const certificate = this.certificateOf(request);
+    const { certificate } = connectionOf(request);
     const bearerToken = bearerTokenOf(request.headers.authorization);
     return this.deps.authenticator.authenticate({
       ...(certificate ? { certificate } : {}),
       ...(bearerToken === undefined ? {} : { bearerToken }),
     });
-  }
-
-  private certificateOf(request: ApiRequest): Credentials['certificate'] {
-    const connection = connectionOf(request);
-    const known = this.subjects.get(connection);
-    if (known) return known.subject;
-    const secure = request.socket as Partial<TLSSocket>;
-    const subject = secure.authorized === true ? subjectOf(secure.getPeerCertificate?.()) : undefined;
-    this.subjects.set(connection, { subject });
-    return subject;
   }
 }

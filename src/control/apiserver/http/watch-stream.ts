@@ -12,8 +12,9 @@ import { parseRevision, type ObjectReads } from '../reads/object-reads.js';
 import { watchObjects, type WatchSink } from '../reads/object-watch.js';
 import type { Selection } from '../reads/selection.js';
 import { partialOf, tableFor } from '../tables/table.js';
-import { isGone, sendPieces, type ApiRequest, type ApiResponse } from './exchange.js';
+import { isGone, type ApiRequest, type ApiResponse } from './exchange.js';
 import { observerOf } from './exchange-observer.js';
+import { sendWithin } from './fan-out.js';
 import type { Flushable, FlushSchedule } from './flush-schedule.js';
 import type { Representation } from './negotiation.js';
 import type { ChannelReader, Encode, WatchChannels } from './watch-channel.js';
@@ -83,6 +84,7 @@ class WatchStream implements ChannelReader, Flushable, WatchSink {
   private ended = false;
   private stop: () => void = () => undefined;
   private catchUp: () => void = () => this.flushSome();
+  readonly response: ApiResponse;
   readonly done: Promise<void>;
   private finish: () => void = () => undefined;
 
@@ -91,12 +93,14 @@ class WatchStream implements ChannelReader, Flushable, WatchSink {
     private readonly call: WatchStreamRequest,
     private readonly limits: WatchStreamLimits,
   ) {
+    this.response = call.response;
     this.done = new Promise((resolve) => (this.finish = resolve));
   }
 
   /** Starts the store's watch first, so that a 410 is still an HTTP status. */
   begin(from: Revision | undefined): void {
-    const { response, timeoutSeconds, bookmarks } = this.call;
+    const { response } = this;
+    const { timeoutSeconds, bookmarks } = this.call;
     response.statusCode = 200;
     response.setHeader('Content-Type', this.contentType());
     response.setHeader('Cache-Control', 'no-cache, private');
@@ -168,7 +172,7 @@ class WatchStream implements ChannelReader, Flushable, WatchSink {
     for (const cancel of this.timers) cancel();
     this.stop();
     this.deps.flushes.remove(this);
-    this.call.response.end();
+    this.response.end();
     this.finish();
   }
 
@@ -199,7 +203,7 @@ class WatchStream implements ChannelReader, Flushable, WatchSink {
   }
 
   private write(bytes: Buffer): void {
-    if (this.phase === 'initial') this.call.response.write(bytes);
+    if (this.phase === 'initial') this.response.write(bytes);
     else if (this.phase === 'shared') this.send([bytes]);
     else {
       this.pending.push(bytes);
@@ -216,12 +220,8 @@ class WatchStream implements ChannelReader, Flushable, WatchSink {
     return false;
   }
 
-  send(frames: readonly Buffer[]): void {
-    const { response } = this.call;
-    if (this.ended || isGone(response)) return;
-    if (sendPieces(response, frames) <= this.limits.bufferBytes) return;
-    response.destroy(new Error('the watcher has fallen behind'));
-    this.end();
+  private send(pieces: readonly Buffer[]): void {
+    if (!this.ended) sendWithin(this.response, pieces, this.limits.bufferBytes);
   }
 }
 

@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
 import type { KubeObject } from '../../../../src/api/object.js';
+import type { ApiResponse } from '../../../../src/control/apiserver/http/exchange.js';
+import { LocalFanOut } from '../../../../src/control/apiserver/http/fan-out.js';
 import { FlushSchedule } from '../../../../src/control/apiserver/http/flush-schedule.js';
 import { WatchChannels, type ChannelReader } from '../../../../src/control/apiserver/http/watch-channel.js';
 import { encodeWatchFrame, type WatchEventType } from '../../../../src/control/apiserver/reads/encoding.js';
@@ -12,7 +14,10 @@ describe('watches that are shown the same', () => {
 
   async function start() {
     const { clock, store, client } = await setUp();
-    const channels = new WatchChannels({ store, flushes: new FlushSchedule(clock) });
+    const flushes = new FlushSchedule(clock);
+    const sentTo = new Map<ApiResponse, (frames: readonly Buffer[]) => void>();
+    const fanOut = () => new LocalFanOut<ApiResponse>(flushes, (response, frames) => sentTo.get(response)?.(frames));
+    const channels = new WatchChannels({ store, fanOut });
     const encoded: string[] = [];
     const encode = (type: WatchEventType, object: KubeObject) => {
       encoded.push(object.metadata.name ?? '');
@@ -21,8 +26,10 @@ describe('watches that are shown the same', () => {
     const reader = () => {
       const sent: Buffer[][] = [];
       const errors: number[] = [];
+      const response = {} as ApiResponse;
+      sentTo.set(response, (frames) => void sent.push([...frames]));
       const one: ChannelReader = {
-        send: (frames) => void sent.push([...frames]),
+        response,
         failed: (error) => void errors.push(error.code),
       };
       const names = () =>
