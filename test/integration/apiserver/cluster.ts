@@ -20,6 +20,7 @@ import { ResourceMetrics } from '../../../src/control/apiserver/resourcemetrics/
 import { type KubeletReader, UsageSampler } from '../../../src/control/apiserver/resourcemetrics/sampler.js';
 import { SYSTEM_USER } from '../../../src/control/apiserver/writes/executor.js';
 import { ADMIN, ClusterCa } from '../../../src/security/ca/authority.js';
+import type { SpawnFront } from '../../../src/control/apiserver/front/front-thread.js';
 import { frontFromSources } from '../../../src/testing/front-from-sources.js';
 import { MemoryStore } from '../../../src/testing/memory-store.js';
 
@@ -92,6 +93,8 @@ export async function startCluster(
     readonly anonymous?: boolean;
     readonly tls?: boolean;
     readonly kubelets?: KubeletReader;
+    /** Starts the thread that holds the connections of a cluster with `tls`. */
+    readonly spawnFront?: SpawnFront;
     /** How nodes are reached, for logs and the like. */
     readonly dialer?: NodeDialer;
     readonly limits?: Pick<ApiServerOptions, 'bodyBytes' | 'bodyMs' | 'idleMs' | 'watch'>;
@@ -121,7 +124,7 @@ export async function startCluster(
   const server = new ApiServer(
     {
       ...pipeline.server,
-      spawnFront: frontFromSources,
+      spawnFront: options.spawnFront ?? frontFromSources,
       ...(options.dialer ? { nodes: new NodeProxy({ store, reads, dialer: options.dialer }) } : {}),
       ...(sampler ? { resourceMetrics: new ResourceMetrics({ reads, clock: systemClock, sampler }) } : {}),
     },

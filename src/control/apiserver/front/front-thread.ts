@@ -11,7 +11,16 @@ import type { TlsMaterial, TlsRenewals } from '../../../base/tls.js';
 import type { ApiResponse, Connection } from '../http/exchange.js';
 import type { FanOut } from '../http/fan-out.js';
 import type { Front, ListenerHandlers } from '../http/listener.js';
-import { bufferOf, Mailbox, type FromFront, type FrontOptions, type RequestHead, type ToFront } from './protocol.js';
+import {
+  bufferOf,
+  Mailbox,
+  type Arrival,
+  type FromFront,
+  type FrontOptions,
+  type Progress,
+  type RequestHead,
+  type ToFront,
+} from './protocol.js';
 import { RelayedRequest, RelayedResponse, RelayedSocket, type FrontLine } from './relayed-exchange.js';
 
 export interface FrontThreadOptions extends Omit<FrontOptions, 'exchangesBefore'> {
@@ -151,7 +160,7 @@ export class FrontThread implements Front, FrontLine {
 
   private onExit(): void {
     this.worker = undefined;
-    for (const { request, answered } of [...this.exchanges.values()]) {
+    for (const { request, answered } of this.exchanges.values()) {
       request?.broken();
       answered.finished();
     }
@@ -167,7 +176,7 @@ export class FrontThread implements Front, FrontLine {
     });
   }
 
-  private receive(message: FromFront): void {
+  private receive(message: Arrival | Progress): void {
     switch (message[0]) {
       case 'connection':
         this.connections.set(message[1], message[2]);
@@ -184,8 +193,13 @@ export class FrontThread implements Front, FrontLine {
       case 'fed':
         this.frameBytes -= message[1];
         break;
-      default:
+      case 'body':
+      case 'bodyEnd':
+      case 'bodyBroken':
+      case 'taken':
+      case 'closed':
         this.tell(message);
+        break;
     }
   }
 
@@ -203,19 +217,28 @@ export class FrontThread implements Front, FrontLine {
     this.handlers.upgrade(request, socket, bufferOf(first));
   }
 
-  private tell(message: FromFront): void {
-    const [what, number] = message;
-    const exchange = typeof number === 'number' ? this.exchanges.get(number) : undefined;
+  private tell(message: Progress): void {
+    const exchange = this.exchanges.get(message[1]);
     if (!exchange) return;
     const { request, answered } = exchange;
     const incoming = answered instanceof RelayedSocket ? answered : request;
-    if (what === 'body') incoming?.arrived(message[2]);
-    else if (what === 'bodyEnd') incoming?.ended();
-    else if (what === 'bodyBroken') incoming?.broken();
-    else if (what === 'taken') answered.taken(message[2]);
-    else if (what === 'closed') {
-      request?.broken();
-      answered.finished();
+    switch (message[0]) {
+      case 'body':
+        incoming?.arrived(message[2]);
+        break;
+      case 'bodyEnd':
+        incoming?.ended();
+        break;
+      case 'bodyBroken':
+        incoming?.broken();
+        break;
+      case 'taken':
+        answered.taken(message[2]);
+        break;
+      case 'closed':
+        request?.broken();
+        answered.finished();
+        break;
     }
   }
 }
@@ -231,7 +254,7 @@ class RelayedFeed implements FanOut<ApiResponse> {
 
   push(frame: Buffer): void {
     if (this.readers.size === 0 || this.front.feed(this.feed, frame)) return;
-    for (const reader of [...this.readers]) reader.destroy();
+    for (const reader of this.readers) reader.destroy();
   }
 
   join(reader: ApiResponse): void {

@@ -26,26 +26,33 @@ export interface RequestHead {
   complete: boolean;
 }
 
-/** From the thread that holds the connections. */
-export type FromFront =
-  | readonly ['listening', AddressInfo]
-  | readonly ['refused', message: string]
-  | readonly ['stopped']
+/** How the thread that holds the connections is. */
+export type ThreadState =
+  readonly ['listening', AddressInfo] | readonly ['refused', message: string] | readonly ['stopped'];
+
+/** What begins at it, and what has arrived there. */
+export type Arrival =
   | readonly ['connection', connection: number, Connection]
   | readonly ['disconnected', connection: number]
   | readonly ['request', exchange: number, RequestHead]
   | readonly ['upgrade', exchange: number, RequestHead, first: Uint8Array]
+  /** So many bytes of frames are with their readers, or wait for each within his limit. */
+  | readonly ['fed', bytes: number];
+
+/** How an exchange goes on. */
+export type Progress =
   | readonly ['body', exchange: number, Uint8Array]
   | readonly ['bodyEnd', exchange: number]
   | readonly ['bodyBroken', exchange: number]
   /** So many bytes of the answer have left. */
   | readonly ['taken', exchange: number, bytes: number]
-  | readonly ['closed', exchange: number]
-  /** So many bytes of frames are with their readers, or wait for each within his limit. */
-  | readonly ['fed', bytes: number];
+  | readonly ['closed', exchange: number];
 
-/** To the thread that holds the connections. */
-export type ToFront =
+/** From the thread that holds the connections. */
+export type FromFront = ThreadState | Arrival | Progress;
+
+/** What is to be done with an exchange. */
+export type Answer =
   | readonly ['answer', exchange: number, code: number, OutgoingHttpHeaders, Uint8Array]
   | readonly ['head', exchange: number, code: number, OutgoingHttpHeaders]
   /** The head leaves without waiting for the body. */
@@ -57,13 +64,17 @@ export type ToFront =
   | readonly ['used', exchange: number, bytes: number]
   | readonly ['dropBody', exchange: number]
   | readonly ['endWithAnswer', exchange: number]
-  | readonly ['refuseMore', exchange: number]
+  | readonly ['refuseMore', exchange: number];
+
+/** Who reads a feed. */
+export type Reading =
   | readonly ['join', feed: number, exchange: number]
   | readonly ['catchUp', feed: number, exchange: number]
-  | readonly ['leave', feed: number, exchange: number]
-  | readonly ['frame', feed: number, Uint8Array]
-  | readonly ['renew', TlsMaterial]
-  | readonly ['stop'];
+  | readonly ['leave', feed: number, exchange: number];
+
+/** To the thread that holds the connections. */
+export type ToFront =
+  Answer | Reading | readonly ['frame', feed: number, Uint8Array] | readonly ['renew', TlsMaterial] | readonly ['stop'];
 
 /** What the thread of the front begins with. */
 export interface FrontOptions {

@@ -18,9 +18,11 @@ import { FlushSchedule } from '../http/flush-schedule.js';
 import {
   BODY_WINDOW,
   bufferOf,
+  type Answer,
   type FromFront,
   type FrontOptions,
   type Mailbox,
+  type Reading,
   type RequestHead,
   type ToFront,
 } from './protocol.js';
@@ -136,10 +138,13 @@ export class Relay {
   receive(messages: readonly ToFront[]): void {
     let fed = 0;
     for (const message of messages) {
-      if (message[0] === 'frame') {
+      const [what] = message;
+      if (what === 'frame') {
         fed += message[2].length;
         this.feeds.get(message[1])?.fanOut.push(bufferOf(message[2]));
-      } else this.act(message);
+      } else if (what === 'join' || what === 'catchUp' || what === 'leave') this.feed(message);
+      // The others are about the thread itself.
+      else if (what !== 'renew' && what !== 'stop') this.act(message);
     }
     if (fed > 0) this.mailbox.post(['fed', fed]);
   }
@@ -178,13 +183,8 @@ export class Relay {
     if (ended.http) dropBody(ended.http.request);
   }
 
-  private act(message: ToFront): void {
-    if (message[0] === 'join' || message[0] === 'leave' || message[0] === 'catchUp') {
-      this.feed(message);
-      return;
-    }
-    const [, number] = message;
-    const exchange = typeof number === 'number' ? this.exchanges.get(number) : undefined;
+  private act(message: Answer): void {
+    const exchange = this.exchanges.get(message[1]);
     if (!exchange) return;
     try {
       this.answer(exchange, message);
@@ -194,7 +194,7 @@ export class Relay {
     }
   }
 
-  private answer({ outgoing, incoming, http }: Exchange, message: ToFront): void {
+  private answer({ outgoing, incoming, http }: Exchange, message: Answer): void {
     switch (message[0]) {
       case 'answer':
         if (http) sendWhole(http.response, message[2], message[3], bufferOf(message[4]));
@@ -234,7 +234,7 @@ export class Relay {
     }
   }
 
-  private feed([what, number, exchange]: readonly ['join' | 'leave' | 'catchUp', number, number]): void {
+  private feed([what, number, exchange]: Reading): void {
     const response = this.exchanges.get(exchange)?.http?.response;
     const known = this.feeds.get(number);
     if (what === 'join') {

@@ -94,7 +94,10 @@ export class RelayedRequest extends Readable implements ApiRequest {
   }
 }
 
-const call = (callback: (() => void) | undefined): undefined => void callback?.();
+/** Calls whoever waits; returns who waits then. */
+function call(callback: (() => void) | undefined): undefined {
+  callback?.();
+}
 
 /** The bytes of an answer on their way to its reader. */
 class AnswerFlow {
