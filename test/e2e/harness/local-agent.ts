@@ -23,7 +23,8 @@ const FLAGS = ['--runtime', 'fake', '--proxy-mode', 'none', '--read-only-port', 
 const READY_MS = 120_000;
 
 /** How Node.js runs a build's main module, or the source's. */
-const programOf = (main: string) => (main.endsWith('.ts') ? ['--import', 'tsx', main] : [main]);
+const SOURCES = new URL('../../sources.mjs', import.meta.url).href;
+const programOf = (main: string) => (main.endsWith('.ts') ? ['--import', SOURCES, main] : [main]);
 
 export class LocalAgent {
   private child: ChildProcess | undefined;

@@ -13,6 +13,7 @@ import { run } from '../../e2e/harness/command.js';
 import { eventually } from '../../e2e/harness/wait.js';
 import { skein } from '../../unit/cli/terminal.js';
 
+const SOURCES = new URL('../../sources.mjs', import.meta.url).href;
 const MAIN = fileURLToPath(new URL('../../../src/cli/main.ts', import.meta.url));
 const KUBECTL = '/usr/lib/google-cloud-sdk/bin/kubectl.1.33';
 
@@ -42,7 +43,7 @@ describe('a cluster of one machine', function () {
 
   async function start(): Promise<void> {
     const place = ['--name', 'one', '--data-dir', dataDir, '--address', '127.0.0.1', '--read-only-port', '0'];
-    const args = ['--import', 'tsx', MAIN, 'agent', ...place, ...ports, '--runtime', 'fake', '--proxy-mode', 'none'];
+    const args = ['--import', SOURCES, MAIN, 'agent', ...place, ...ports, '--runtime', 'fake', '--proxy-mode', 'none'];
     child = spawn(process.execPath, args, { stdio: 'ignore' });
     await eventually('the agent', 90_000, async () => {
       assert.equal(child?.exitCode, null, 'the agent ended');

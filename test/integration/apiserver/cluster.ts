@@ -21,7 +21,6 @@ import { type KubeletReader, UsageSampler } from '../../../src/control/apiserver
 import { SYSTEM_USER } from '../../../src/control/apiserver/writes/executor.js';
 import { ADMIN, ClusterCa } from '../../../src/security/ca/authority.js';
 import type { SpawnFront } from '../../../src/control/apiserver/front/front-thread.js';
-import { frontFromSources } from '../../../src/testing/front-from-sources.js';
 import { MemoryStore } from '../../../src/testing/memory-store.js';
 
 export const ALL_KUBECTLS = ['1.27', '1.28', '1.29', '1.30', '1.31', '1.32', '1.33'].map((version) => ({
@@ -124,7 +123,7 @@ export async function startCluster(
   const server = new ApiServer(
     {
       ...pipeline.server,
-      spawnFront: options.spawnFront ?? frontFromSources,
+      ...(options.spawnFront ? { spawnFront: options.spawnFront } : {}),
       ...(options.dialer ? { nodes: new NodeProxy({ store, reads, dialer: options.dialer }) } : {}),
       ...(sampler ? { resourceMetrics: new ResourceMetrics({ reads, clock: systemClock, sampler }) } : {}),
     },

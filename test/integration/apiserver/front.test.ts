@@ -9,9 +9,8 @@ import { Readable, type Duplex } from 'node:stream';
 import type { Worker } from 'node:worker_threads';
 import { systemClock } from '../../../src/base/clock.js';
 import { NODES } from '../../../src/api/resource.js';
-import type { SpawnFront } from '../../../src/control/apiserver/front/front-thread.js';
+import { spawnFront as spawnAsBuilt, type SpawnFront } from '../../../src/control/apiserver/front/front-thread.js';
 import { ADMIN } from '../../../src/security/ca/authority.js';
-import { frontFromSources } from '../../../src/testing/front-from-sources.js';
 import { startCluster, type TestCluster } from './cluster.js';
 
 const CONFIG_MAPS = '/api/v1/namespaces/default/configmaps';
@@ -65,7 +64,7 @@ describe("the thread of the API's connections", function () {
   let backend: Server;
   const workers: Worker[] = [];
   const spawnFront: SpawnFront = (options) => {
-    const worker = frontFromSources(options);
+    const worker = spawnAsBuilt(options);
     workers.push(worker);
     return worker;
   };

@@ -4,7 +4,6 @@ import { X509Certificate } from 'node:crypto';
 import { mkdtemp, readFile, rm, stat } from 'node:fs/promises';
 import { Agent, request } from 'node:https';
 import type { TLSSocket } from 'node:tls';
-import { frontFromSources } from '../../../src/testing/front-from-sources.js';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { silentLogger } from '../../../src/base/log.js';
@@ -106,14 +105,7 @@ describe('the certificate of a peer', () => {
     const { store } = await setUp();
     const common = { clock, random: systemRandom, log: silentLogger };
     const api = new ApiServer(
-      {
-        ...common,
-        store,
-        registry,
-        authenticator: new Authenticator(),
-        authorizer: baseAuthorizer,
-        spawnFront: frontFromSources,
-      },
+      { ...common, store, registry, authenticator: new Authenticator(), authorizer: baseAuthorizer },
       { port: 0, host: '127.0.0.1', tls: certificates.tls, renewals: certificates },
     );
     const kubelet = new KubeletServer(

@@ -30,7 +30,7 @@ export interface FrontThreadOptions extends Omit<FrontOptions, 'exchangesBefore'
 /** Starts a thread with `front-worker.js`. */
 export type SpawnFront = (options: WorkerOptions) => Worker;
 
-const spawnFront: SpawnFront = (options) => new Worker(new URL('./front-worker.js', import.meta.url), options);
+export const spawnFront: SpawnFront = (options) => new Worker(new URL('./front-worker.js', import.meta.url), options);
 
 export interface FrontThreadDeps {
   readonly clock: Clock;
