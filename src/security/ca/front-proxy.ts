@@ -8,7 +8,7 @@ import type { Clock } from '../../base/clock.js';
 import { derivedPrivateKey } from '../../base/derived-key.js';
 import type { Random } from '../../base/random.js';
 import { ClusterCa, type CertificatePem } from './authority.js';
-import { keyMatches, renewalDue } from './pem.js';
+import { keyMatches, renewalDue, renewalDueMs } from './pem.js';
 
 /** Both names are kubeadm's. */
 const AUTHORITY = 'front-proxy-ca';
@@ -18,7 +18,7 @@ const PURPOSE = 'front proxy authority';
 export class FrontProxy {
   private readonly keyPem: string;
   private made: Promise<ClusterCa> | undefined;
-  private client: CertificatePem | undefined;
+  private client: (CertificatePem & { readonly dueMs: number }) | undefined;
 
   constructor(
     private readonly deps: { readonly clock: Clock; readonly random: Random },
@@ -44,9 +44,10 @@ export class FrontProxy {
 
   /** The certificate to show now; another one in time before it expires. */
   async credentials(): Promise<CertificatePem> {
-    if (this.client === undefined || renewalDue(this.client.certPem, this.deps.clock.nowMs())) {
+    if (this.client === undefined || this.deps.clock.nowMs() > this.client.dueMs) {
       const ca = await this.authority();
-      this.client = await ca.issueClient({ commonName: FRONT_PROXY_CLIENT, organizations: [] });
+      const issued = await ca.issueClient({ commonName: FRONT_PROXY_CLIENT, organizations: [] });
+      this.client = { ...issued, dueMs: renewalDueMs(issued.certPem) };
     }
     return this.client;
   }

@@ -54,11 +54,13 @@ export function keyMatches(certPem: string, keyPem: string): boolean {
 }
 
 /**
- * True when a certificate should be renewed: less than a third of its life is left (the share that kubelet's certificate
+ * From when on a certificate should be renewed: when less than a third of its life is left (the share that kubelet's certificate
  * manager leaves at the earliest).
  */
-export function renewalDue(certPem: string, nowMs: number): boolean {
+export function renewalDueMs(certPem: string): number {
   const certificate = new X509Certificate(certPem);
   const [from, to] = [certificate.notBefore.getTime(), certificate.notAfter.getTime()];
-  return nowMs > to - (to - from) / 3;
+  return to - (to - from) / 3;
 }
+
+export const renewalDue = (certPem: string, nowMs: number): boolean => nowMs > renewalDueMs(certPem);

@@ -183,6 +183,12 @@ describe('aggregated API servers', function () {
     assert.equal(JSON.parse(text).kind, 'FlunderList');
   });
 
+  it('are asked once more when they close a kept connection', async () => {
+    extension.breaksKept = true;
+    for (let i = 0; i < 3; i++) assert.equal((await send('GET', `${ROOT}/flunders`)).code, 200);
+    extension.breaksKept = false;
+  });
+
   it('may change the protocol of a connection', async () => {
     const request = httpsRequest(`${cluster.url}${ROOT}/namespaces/wardle/flunders/x/proxy`, {
       headers: { Connection: 'Upgrade', Upgrade: 'echo' },

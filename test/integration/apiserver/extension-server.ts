@@ -67,6 +67,9 @@ const RESOURCES = {
 
 export class ExtensionServer {
   readonly seen: SeenRequest[] = [];
+  /** Connections that have been used before are broken off when the next request comes. */
+  breaksKept = false;
+  private readonly used = new WeakSet<object>();
   private readonly objects = new Map<string, Flunder>();
   private readonly watchers = new Set<{ namespace: string | undefined; response: ServerResponse }>();
   private revision = 1;
@@ -93,7 +96,11 @@ export class ExtensionServer {
       rejectUnauthorized: false,
     });
     const extension = new ExtensionServer(server, Buffer.from(ca.certPem).toString('base64'));
-    server.on('request', (request, response) => void extension.answer(request, response));
+    server.on('request', (request, response) => {
+      if (extension.breaksKept && extension.used.has(request.socket)) return void request.socket.destroy();
+      extension.used.add(request.socket);
+      return void extension.answer(request, response);
+    });
     server.on('upgrade', (request, socket) => {
       socket.on('error', () => socket.destroy());
       if (!extension.admits(request)) return void socket.end('HTTP/1.1 401 Unauthorized\r\n\r\n');

@@ -44,7 +44,7 @@ export function forwardedHeaders(request: ApiRequest, upgrade: boolean): Outgoin
   return headers;
 }
 
-/** Nothing comes of sending it twice. */
+/** Sending it twice changes nothing. */
 const isRepeatable = (request: ApiRequest): boolean =>
   (request.method === 'GET' || request.method === 'HEAD') &&
   (request.headers['content-length'] ?? '0') === '0' &&
@@ -71,19 +71,21 @@ export function forwardExchange(request: ApiRequest, response: ApiResponse, forw
       // Either side going away ends the other; a cut stream has no better answer than its end.
       pipeline(answer, bodyOf(response), () => resolve());
     };
-    const attempt = (last: boolean) => {
-      const outgoing = open();
+    const repeatable = isRepeatable(request);
+    let current: ClientRequest | undefined;
+    response.once('close', () => current?.destroy());
+    const attempt = () => {
+      const outgoing = (current = open());
       outgoing.once('response', answered);
       outgoing.on('error', (error) => {
-        // A kept connection that the other side closed at this moment.
-        if (!last && outgoing.reusedSocket && !isGone(response)) attempt(true);
+        // A kept connection that the other side has closed; after all of those a new one is made.
+        if (repeatable && outgoing.reusedSocket && !response.headersSent && !isGone(response)) attempt();
         else reject(failure(error));
       });
-      response.once('close', () => outgoing.destroy());
-      if (isRepeatable(request)) outgoing.end();
+      if (repeatable) outgoing.end();
       else request.pipe(outgoing);
     };
-    attempt(!isRepeatable(request));
+    attempt();
   });
 }
 
