@@ -256,6 +256,8 @@ describe('aggregated API servers', function () {
         /^flunders +fl +wardle\.example\.com\/v1alpha1 +true +Flunder$/m,
         resources.stderr,
       );
+      const explained = await cluster.kubectl(path, ['explain', 'flunder']);
+      assert.match(explained.stdout, /KIND: +Flunder[^]*a thing that flunds/, explained.stderr);
       const made = await cluster.kubectl(path, ['create', '-f', '-', '-n', 'wardle'], flunder('mine'));
       assert.equal(made.code, 0, made.stderr);
       const got = await cluster.kubectl(path, ['get', 'fl', '-n', 'wardle', '-o', 'name']);

@@ -35,7 +35,21 @@ export interface SeenRequest {
 const OPENAPI = {
   openapi: '3.0.0',
   info: { title: 'flunders', version: 'v0' },
-  paths: {},
+  paths: {
+    [`/apis/${API_VERSION}/namespaces/{namespace}/flunders/{name}`]: {
+      get: {
+        'x-kubernetes-action': 'get',
+        'x-kubernetes-group-version-kind': { group: GROUP, version: VERSION, kind: 'Flunder' },
+        responses: {
+          200: {
+            content: {
+              'application/json': { schema: { $ref: '#/components/schemas/com.example.wardle.v1alpha1.Flunder' } },
+            },
+          },
+        },
+      },
+    },
+  },
   components: {
     schemas: {
       'com.example.wardle.v1alpha1.Flunder': {
