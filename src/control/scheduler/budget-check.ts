@@ -1,4 +1,7 @@
-/** Which of some pods are protected by their PodDisruptionBudgets from going all at once. For one plan: budgets are read once. */
+/**
+ * Which of some pods are protected from going all at once: by their PodDisruptionBudgets, or because the API does not let them go.
+ * For one plan: budgets are read once.
+ */
 import type { PodDisruptionBudget } from '../../api/types/policy-v1.js';
 import type { PodInfo } from './pod-info.js';
 import { compileLabelSelector, type LabelPredicate } from './selectors.js';
@@ -13,7 +16,10 @@ interface Budget {
 export class BudgetCheck {
   private readonly budgets = new Map<string, readonly Budget[]>();
 
-  constructor(private readonly budgetsOf: (namespace: string) => readonly PodDisruptionBudget[]) {}
+  constructor(
+    private readonly budgetsOf: (namespace: string) => readonly PodDisruptionBudget[],
+    private readonly isHeld: (pod: PodInfo) => boolean,
+  ) {}
 
   /** Earlier pods use up the budgets before later ones; the order is kept. */
   split(pods: readonly PodInfo[]): { readonly violating: readonly PodInfo[]; readonly others: readonly PodInfo[] } {
@@ -21,7 +27,7 @@ export class BudgetCheck {
     const violating: PodInfo[] = [];
     const others: PodInfo[] = [];
     for (const pod of pods) {
-      let violates = false;
+      let violates = this.isHeld(pod);
       for (const budget of this.of(pod.namespace)) {
         if (!budget.matches(pod.labels) || budget.disrupted[pod.pod.metadata.name ?? ''] !== undefined) continue;
         const rest = (left.get(budget) ?? budget.allowed) - 1;

@@ -20,6 +20,8 @@ export interface PreemptionLookups {
   readonly budgets: (namespace: string) => readonly PodDisruptionBudget[];
   /** When the pod began to run, in RFC 3339 with whole seconds in UTC as the API has it; absent if it did not yet. */
   readonly started: (pod: PodInfo) => string | undefined;
+  /** Whether the API lately refused to let the pod go: such a one comes last, as one whose budget protects it. */
+  readonly isHeld: (pod: PodInfo) => boolean;
   /** Whether the pod is on its way out for one of higher priority. */
   readonly isPreempted: (pod: PodInfo) => boolean;
 }
@@ -29,7 +31,7 @@ export interface Candidate {
   readonly node: NodeInfo;
   /** The more important first. */
   readonly victims: readonly PodInfo[];
-  /** How many of the victims their disruption budgets would protect. */
+  /** How many of the victims are protected: by their disruption budgets, or because the API holds them. */
   readonly violations: number;
 }
 
@@ -93,7 +95,7 @@ function candidatesOf(
     return [];
   }
   const start = random.int(resolvable.length);
-  const budgets = new BudgetCheck(lookups.budgets);
+  const budgets = new BudgetCheck(lookups.budgets, lookups.isHeld);
   const found: Candidate[] = [];
   let harmless = false;
   for (let i = 0; i < resolvable.length && !(harmless && found.length >= ENOUGH); i++) {

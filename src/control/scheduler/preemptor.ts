@@ -25,6 +25,9 @@ import type { Search } from './search.js';
 
 const DISRUPTED = { type: 'DisruptionTarget', status: 'True', reason: 'PreemptionByScheduler' } as const;
 
+/** A pod whose deletion failed (those of a StatefulSet do where there is no majority) is spared for so long if possible. */
+const HELD_MS = 60_000;
+
 export interface PreemptorDeps {
   readonly client: Client;
   readonly clock: Clock;
@@ -52,16 +55,19 @@ export function isPreemptionVictim({ status }: Pod): boolean {
 export class Preemptor {
   /** Uids of victims whose deletion is decided, until they are gone. */
   private readonly doomed = new Set<string>();
+  /** Until when pods are spared where there is a choice, by uid: monotonic, in milliseconds. */
+  private readonly held = new Map<string, number>();
   private readonly underWay = new Set<Promise<void>>();
   private readonly lookups: PreemptionLookups;
   private readonly attempts;
   private readonly victims;
 
   constructor(private readonly deps: PreemptorDeps) {
-    const { metrics, budgets } = deps;
+    const { clock, metrics, budgets } = deps;
     this.lookups = {
       budgets: (namespace) => budgets.byIndex('namespace', namespace),
       started: (info) => this.current(info)?.status?.startTime,
+      isHeld: ({ pod }) => (this.held.get(pod.metadata.uid ?? '') ?? 0) > clock.monotonicMs(),
       isPreempted: ({ pod, terminating }) =>
         this.doomed.has(pod.metadata.uid ?? '') || (terminating && isPreemptionVictim(pod)),
     };
@@ -94,7 +100,9 @@ export class Preemptor {
 
   /** The pod with this uid is gone. */
   forget(uid: string | undefined): void {
-    if (uid) this.doomed.delete(uid);
+    if (!uid) return;
+    this.doomed.delete(uid);
+    this.held.delete(uid);
   }
 
   async stop(): Promise<void> {
@@ -133,7 +141,9 @@ export class Preemptor {
     for (const [i, outcome] of outcomes.entries()) {
       if (outcome.status === 'fulfilled') continue;
       failure = errorText(outcome.reason);
-      this.forget(victims[i]?.pod.metadata.uid);
+      const { uid = '' } = victims[i]?.pod.metadata ?? {};
+      this.doomed.delete(uid);
+      this.held.set(uid, this.deps.clock.monotonicMs() + HELD_MS);
     }
     if (failure === undefined) return;
     log.warn('preemption failed', { pod: info.key, node: node.name, error: failure });

@@ -9,6 +9,7 @@ import { podInfoOf } from '../../../../src/control/scheduler/pod-info.js';
 import { planPreemption, type PreemptionLookups } from '../../../../src/control/scheduler/preemption.js';
 import { isPreemptionVictim } from '../../../../src/control/scheduler/preemptor.js';
 import { DEFAULT_SCORES } from '../../../../src/control/scheduler/scores/default-scores.js';
+import { Search } from '../../../../src/control/scheduler/search.js';
 
 export class Cluster {
   readonly state = new ClusterState();
@@ -19,6 +20,7 @@ export class Cluster {
   private readonly lookups: PreemptionLookups = {
     budgets: (namespace) => this.budgets.filter(({ metadata }) => metadata.namespace === namespace),
     started: ({ pod }) => pod.status?.startTime,
+    isHeld: () => false,
     isPreempted: ({ pod, terminating }) => terminating && isPreemptionVictim(pod),
   };
   private readonly placer = new Placer(
@@ -64,6 +66,25 @@ export class Cluster {
     const plan = planPreemption(placement.search, this.lookups, this.random);
     if (!plan.found) return plan.why;
     return `${plan.node.name}: ${plan.victims.map(({ pod: { metadata } }) => metadata.name).join(', ')}`;
+  }
+
+  /** Takes the placed pod of this name away. */
+  take(name: string): Pod {
+    const info = this.state.placedPod(`default/${name}`);
+    if (!info) throw new Error(`no pod ${name}`);
+    this.state.removePod(info.key);
+    return info.pod;
+  }
+
+  /** Whether the pod may go to that node. */
+  accepts(name: string, pod: Pod): boolean {
+    const node = this.state.node(name);
+    return node !== undefined && new Search(podInfoOf(pod), this.state, DEFAULT_FILTERS).accepts(node);
+  }
+
+  /** What every node says is taken of it. */
+  usage(): unknown {
+    return this.state.nodes.map(({ podCount, requested }) => [podCount, requested.cpu, requested.memory]);
   }
 
   /** Places and counts it there. */

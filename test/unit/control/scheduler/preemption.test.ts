@@ -1,8 +1,11 @@
 import assert from 'node:assert/strict';
+import { seededRandom } from '../../../../src/base/random.js';
 import type { Pod, PodSpec } from '../../../../src/api/types/core-v1.js';
 import type { PodDisruptionBudget } from '../../../../src/api/types/policy-v1.js';
 import { Cluster } from './decisions.js';
 import { node, pod } from './objects.js';
+
+const HOST = 'kubernetes.io/hostname';
 
 /** A pod that wants so many of the node's four CPUs. */
 function of(priority: number, name: string, cpu: string, spec: Partial<PodSpec> = {}, labels = {}): Pod {
@@ -108,6 +111,56 @@ describe('preemption chooses victims', () => {
     const skewed = new Cluster(node('a'), node('b', {}, { unschedulable: true }));
     skewed.put('a', of(0, 'one', '1', {}, { app: 'web' }), of(0, 'unrelated', '1'));
     assert.equal(skewed.preempt(of(1, 'p', '0', spread, { app: 'web' })), 'a: one');
+  });
+
+  it('on the only node that the pod may go to', () => {
+    const matchFields = [{ key: 'metadata.name', operator: 'In', values: ['b'] }];
+    const required = { requiredDuringSchedulingIgnoredDuringExecution: { nodeSelectorTerms: [{ matchFields }] } };
+    const cluster = new Cluster(node('a'), node('b')).put('a', of(0, 'x', '4')).put('b', of(1, 'y', '4'));
+    const bound = { affinity: { nodeAffinity: required } } as Partial<PodSpec>;
+    assert.equal(cluster.preempt(of(2, 'p', '1', bound)), 'b: y');
+    assert.match(cluster.preempt(of(1, 'p', '1', bound)), /: 1 No preemption victims .*, 1 Preemption is not helpful/);
+  });
+
+  it('without whom the pod fits, and with any one of whom it does not, in clusters of all kinds', () => {
+    const random = seededRandom(7);
+    const one = <T>(of: readonly T[]): T => of[random.int(of.length)] as T;
+    const term = (app: string) => ({ topologyKey: one(['zone', HOST]), labelSelector: { matchLabels: { app } } });
+    const rules = (): Partial<PodSpec> => {
+      const anti = { requiredDuringSchedulingIgnoredDuringExecution: [term(one(['db', 'web']))] };
+      const spread = { ...term('web'), maxSkew: 1, whenUnsatisfiable: 'DoNotSchedule' as const };
+      return one<Partial<PodSpec>>([
+        {},
+        {},
+        { affinity: { podAntiAffinity: anti } },
+        { topologySpreadConstraints: [spread] },
+      ]);
+    };
+    const any = (name: string, priority: number) =>
+      pod(name, { cpu: one(['0', '500m', '1', '2']) }, { priority, ...rules() }, { app: one(['db', 'web', 'other']) });
+    let preempted = 0;
+    for (let round = 0; round < 200; round++) {
+      const names = ['a', 'b', 'c', 'd'];
+      const cluster = new Cluster(...names.map((name, i) => node(name, {}, { labels: { zone: `z${i % 2}` } })));
+      for (let i = 0; i < 16; i++) cluster.put(one(names), any(`p${i}`, random.int(5)));
+      if (random.int(2) === 0) cluster.nominate(one(names), any('nominated', 4));
+      const preemptor = any('preemptor', 4);
+      const before = cluster.usage();
+      const plan = cluster.preempt(preemptor);
+      assert.deepEqual(cluster.usage(), before, `round ${round}`);
+      const [, name = '', list = ''] = /^([a-d]): (.*)$/.exec(plan) ?? [];
+      if (!name) continue;
+      preempted += 1;
+      const victims = list.split(', ').map((victim) => cluster.take(victim));
+      assert.ok(cluster.accepts(name, preemptor), `round ${round}: ${plan}: it does not fit`);
+      for (const victim of victims) {
+        assert.ok((victim.spec?.priority ?? 0) < 4, `round ${round}: ${plan}`);
+        cluster.put(name, victim);
+        assert.ok(!cluster.accepts(name, preemptor), `round ${round}: ${plan}: ${victim.metadata.name} need not go`);
+        cluster.take(victim.metadata.name ?? '');
+      }
+    }
+    assert.ok(preempted > 40, `only ${preempted}`);
   });
 
   it('leaves everything as it was', () => {

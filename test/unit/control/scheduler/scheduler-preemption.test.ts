@@ -137,6 +137,19 @@ describe('the scheduler, for a pod of higher priority', () => {
     await until('bound', () => nodeOf('high') === 'a');
   });
 
+  it('ends another where the API does not let the first go', async () => {
+    client.failNext({ verb: 'delete', error: new ApiError(503, 'ServiceUnavailable', 'no majority') });
+    for (const name of ['a', 'b']) {
+      client.seed<Node>(NODES, node(name));
+      seed(name === 'a' ? 0 : 1, `low-${name}`, '4', { nodeName: name });
+    }
+    seed(9, 'high', '4');
+    await start();
+    await until('the more important goes', () => isGoing('low-b'));
+    await until('nominated', () => nominated('high') === 'b');
+    assert.deepEqual(deletions(), ['low-a', 'low-b']);
+  });
+
   it('sends away one of lower priority that waited for the same room', async () => {
     client.seed<Node>(NODES, node('a'));
     seed(0, 'low', '4', { nodeName: 'a' });
