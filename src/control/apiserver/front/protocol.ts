@@ -93,6 +93,9 @@ export const BODY_WINDOW = 256 * 1024;
 /** How many of them are used before the other side is told. */
 export const BODY_STEP = BODY_WINDOW / 2;
 
+/** Bytes of frames that are used before the other side is told. */
+export const FED_STEP = 1024 * 1024;
+
 /** Larger ones change their owner instead of being copied once more. */
 const TRANSFER_FROM = 16 * 1024;
 

@@ -18,6 +18,7 @@ import { FlushSchedule } from '../http/flush-schedule.js';
 import {
   BODY_WINDOW,
   bufferOf,
+  FED_STEP,
   type Answer,
   type FromFront,
   type FrontOptions,
@@ -92,6 +93,8 @@ interface Outgoing {
 }
 
 interface Exchange {
+  /** The answer is all there: the other thread has forgotten it, and is not woken to hear how it went. */
+  answered: boolean;
   readonly outgoing: Outgoing;
   readonly incoming: IncomingBytes | undefined;
   /** Absent once the protocol has changed. */
@@ -105,6 +108,8 @@ export class Relay {
   private readonly flushes: FlushSchedule;
   private lastExchange: number;
   private lastConnection = 0;
+  /** Of the feeds, since the other thread was told. */
+  private fedBytes = 0;
 
   constructor(
     clock: Clock,
@@ -123,7 +128,7 @@ export class Relay {
     this.mailbox.post(['request', exchange, head]);
     const incoming = head.complete ? undefined : new IncomingBytes(this.mailbox, exchange, request, head);
     const outgoing = response as ApiResponse & Outgoing;
-    this.exchanges.set(exchange, { outgoing, incoming, http: { request, response } });
+    this.exchanges.set(exchange, { answered: false, outgoing, incoming, http: { request, response } });
   }
 
   upgrade(request: ApiRequest, socket: Duplex, first: Buffer): void {
@@ -131,22 +136,23 @@ export class Relay {
     socket.once('close', () => this.close(exchange));
     this.mailbox.post(['upgrade', exchange, { ...this.headOf(request), complete: true }, this.mailbox.bytes(first)]);
     const incoming = new IncomingBytes(this.mailbox, exchange, socket, undefined);
-    this.exchanges.set(exchange, { outgoing: socket, incoming });
+    this.exchanges.set(exchange, { answered: false, outgoing: socket, incoming });
   }
 
   /** Does what the messages say, in order. */
   receive(messages: readonly ToFront[]): void {
-    let fed = 0;
     for (const message of messages) {
       const [what] = message;
       if (what === 'frame') {
-        fed += message[2].length;
+        this.fedBytes += message[2].length;
         this.feeds.get(message[1])?.fanOut.push(bufferOf(message[2]));
       } else if (what === 'join' || what === 'catchUp' || what === 'leave') this.feed(message);
       // The others are about the thread itself.
       else if (what !== 'renew' && what !== 'stop') this.act(message);
     }
-    if (fed > 0) this.mailbox.post(['fed', fed]);
+    if (this.fedBytes < FED_STEP) return;
+    this.mailbox.post(['fed', this.fedBytes]);
+    this.fedBytes = 0;
   }
 
   private headOf(request: ApiRequest): RequestHead {
@@ -177,7 +183,7 @@ export class Relay {
     const ended = this.exchanges.get(exchange);
     if (!ended) return;
     this.exchanges.delete(exchange);
-    this.mailbox.post(['closed', exchange]);
+    if (!ended.answered) this.mailbox.post(['closed', exchange]);
     // The rest of the body would keep the connection from its next request.
     ended.incoming?.drop();
     if (ended.http) dropBody(ended.http.request);
@@ -186,6 +192,9 @@ export class Relay {
   private act(message: Answer): void {
     const exchange = this.exchanges.get(message[1]);
     if (!exchange) return;
+    const [what] = message;
+    // An upgraded connection is not over when the server has said all.
+    if (exchange.http && (what === 'answer' || what === 'end' || what === 'destroy')) exchange.answered = true;
     try {
       this.answer(exchange, message);
     } catch {
@@ -208,7 +217,8 @@ export class Relay {
       case 'write': {
         const [, exchange, bytes] = message;
         outgoing.write(bytes, () => {
-          if (this.exchanges.has(exchange)) this.mailbox.post(['taken', exchange, bytes.length]);
+          const known = this.exchanges.get(exchange);
+          if (known && !known.answered) this.mailbox.post(['taken', exchange, bytes.length]);
         });
         break;
       }
