@@ -66,6 +66,9 @@ export function changeOf(
  * what was taken over), then those with a new time; the newest when none was touched. The newest first.
  */
 function writersOf(before: KubeObject | undefined, after: KubeObject): string[] {
+  const [only, ...more] = after.metadata.managedFields ?? [];
+  // Nothing to choose from: most objects have one writer.
+  if (only && more.length === 0) return [only.manager ?? ''];
   const known = new Map((before?.metadata.managedFields ?? []).map((entry) => [nameOf(entry), entry]));
   const entries = (after.metadata.managedFields ?? []).map((entry) => {
     const old = known.get(nameOf(entry));
