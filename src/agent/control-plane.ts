@@ -125,6 +125,7 @@ function roleFactories(
           isOwn: (group) => registry.isBuiltInGroup(group),
           check: (service) => api.aggregation.check(service),
         },
+        emptyRemote: (namespace) => api.aggregation.namespaces.empty(namespace),
         frontProxy: api.frontProxy,
         nodeLifecycle: { unknownGraceMs: UNKNOWN_GRACE_MS },
         taintEviction: { unknownGraceMs: UNKNOWN_GRACE_MS },

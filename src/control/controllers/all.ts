@@ -33,7 +33,7 @@ import { garbageCollector } from './garbagecollector/controller.js';
 import { InformerSet } from './informer-set.js';
 import { jobController, type JobOptions } from './job/controller.js';
 import { orphanedJobPodsController } from './job/orphan-pods.js';
-import { namespaceController } from './namespace/controller.js';
+import { namespaceController, type NamespaceOptions } from './namespace/controller.js';
 import { nodeLifecycleController, type NodeLifecycleOptions } from './nodelifecycle/controller.js';
 import type { NodeLiveness } from './nodelifecycle/liveness.js';
 import { taintEvictionController, type TaintEvictionOptions } from './nodelifecycle/taint-eviction.js';
@@ -71,6 +71,8 @@ export interface ControllersOptions
   readonly kinds?: KindLookup;
   /** How other API servers are asked whether they are there; without it the condition of their APIServices is left alone. */
   readonly aggregatedServers?: AggregatedServers;
+  /** Deletes what they keep in a namespace; without it nothing is. */
+  readonly emptyRemote?: NamespaceOptions['emptyRemote'];
   /** By whom they know this cluster's peers; without it nothing is published. */
   readonly frontProxy?: FrontProxyAuthority;
   readonly replicaSet?: ReplicaSetOptions;
@@ -146,6 +148,7 @@ function assemble(environment: ControllerEnvironment, options: ControllersOption
     endpointsMirroringController(deps),
     namespaceController(deps, {
       resources: () => options.deletableResources().filter(({ namespaced }) => namespaced),
+      ...(options.emptyRemote ? { emptyRemote: options.emptyRemote } : {}),
     }),
     garbageCollector(deps, {
       resources: builtIn(options),

@@ -267,6 +267,24 @@ describe('aggregated API servers', function () {
     });
   }
 
+  it('delete what they have in a namespace with it', async () => {
+    const path = (namespace: string) => `${ROOT}/namespaces/${namespace}/flunders`;
+    const type = { 'Content-Type': 'application/json' };
+    for (const namespace of ['wardle', 'other']) await send('POST', path(namespace), type, flunder('here'));
+    const emptied = await cluster.aggregation.namespaces.empty('wardle');
+    assert.deepEqual(emptied, { undiscovered: [], failures: [], remaining: new Map() });
+    assert.deepEqual((await json(path('wardle')))['items'], []);
+    assert.equal(((await json(path('other'))) as unknown as { items: unknown[] }).items.length, 1);
+    await setAvailable(false);
+    const { undiscovered } = await cluster.aggregation.namespaces.empty('wardle');
+    assert.deepEqual(undiscovered, [`${API_VERSION}: the server is currently unable to handle the request`]);
+    await setAvailable(true);
+    await eventually(
+      'current discovery',
+      () => cluster.aggregation.groups.remote?.(GROUP, VERSION)?.freshness === 'Current',
+    );
+  });
+
   it('that do not answer are 503, and stay in discovery as stale once they were asked', async () => {
     const live = await cluster.client.get<APIService>(APISERVICES, '', NAME);
     const { caBundle: _bundle, ...spec } = live.spec ?? { groupPriorityMinimum: 1, versionPriority: 1 };

@@ -21,6 +21,7 @@ import { UnresolvedService } from '../proxy/service-resolver.js';
 import { frontProxyHeaders, withoutClaims } from './front-proxy-headers.js';
 import { RemoteApis, remoteApiOf, type RemoteApi } from './remote-apis.js';
 import { RemoteDiscovery } from './remote-discovery.js';
+import { RemoteNamespaces } from './remote-namespaces.js';
 import { RemoteServers, type RemoteRequest, type RemoteServersDeps } from './remote-servers.js';
 import { ServedGroups } from './served-groups.js';
 
@@ -55,6 +56,8 @@ class Unreachable extends Error {
 export class Aggregation implements Service {
   readonly name = 'aggregation';
   readonly groups: ShownGroups;
+  /** What other servers keep in namespaces. */
+  readonly namespaces: RemoteNamespaces;
   private readonly apis: RemoteApis;
   private readonly servers: RemoteServers;
   private readonly discovery: RemoteDiscovery;
@@ -68,6 +71,7 @@ export class Aggregation implements Service {
     );
     this.discovery = new RemoteDiscovery({ ...deps, apis: this.apis, servers: this.servers });
     this.groups = new ServedGroups(registry, this.apis, this.discovery);
+    this.namespaces = new RemoteNamespaces(this.apis, this.discovery, this.servers);
   }
 
   /** To be followed in the store before requests are served. */
@@ -123,7 +127,7 @@ export class Aggregation implements Service {
     const path = `/apis/${api.group}/${api.version}`;
     const where = `https://${api.service.name}.${api.service.namespace}.svc:${api.service.port}${path}`;
     const attempt = async () => {
-      const { status } = await this.servers.get(api, path, CHECK_TIMEOUT_MS);
+      const { status } = await this.servers.ask(api, { path }, CHECK_TIMEOUT_MS);
       if (status < 200 || status > 299) throw new Error(`bad status from ${where}: ${status}`);
     };
     try {

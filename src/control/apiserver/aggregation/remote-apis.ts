@@ -88,6 +88,10 @@ export class RemoteApis implements FollowedResource {
     return service && this.find(service.spec?.group ?? '', service.spec?.version ?? '');
   }
 
+  list(): readonly RemoteApi[] {
+    return [...this.remote.values()];
+  }
+
   /** The versions that other servers serve, by group. */
   versions(): ReadonlyMap<string, readonly string[]> {
     const found = new Map<string, string[]>();

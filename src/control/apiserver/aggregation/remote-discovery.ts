@@ -24,7 +24,7 @@ interface Deps {
   readonly log: Logger;
   readonly metrics: Metrics;
   readonly apis: Pick<RemoteApis, 'named'>;
-  readonly servers: Pick<RemoteServers, 'get'>;
+  readonly servers: Pick<RemoteServers, 'ask'>;
 }
 
 export class RemoteDiscovery {
@@ -62,7 +62,7 @@ export class RemoteDiscovery {
     const { servers } = this.deps;
     const path = `/apis/${api.group}/${api.version}`;
     try {
-      const { status, body } = await servers.get(api, path, TIMEOUT_MS);
+      const { status, body } = await servers.ask(api, { path }, TIMEOUT_MS);
       if (status !== 200) return undefined;
       const resources = asAggregated(api, JSON.parse(body.toString()));
       const openApi = await this.openApiOf(api, path.slice(1));
@@ -75,7 +75,7 @@ export class RemoteDiscovery {
 
   private async openApiOf(api: RemoteApi, path: string): Promise<string | undefined> {
     try {
-      const { status, body } = await this.deps.servers.get(api, '/openapi/v3', TIMEOUT_MS);
+      const { status, body } = await this.deps.servers.ask(api, { path: '/openapi/v3' }, TIMEOUT_MS);
       const index: unknown = status === 200 ? JSON.parse(body.toString()) : undefined;
       const paths = isRecord(index) ? index['paths'] : undefined;
       const entry = isRecord(paths) ? paths[path] : undefined;

@@ -41,6 +41,16 @@ export interface RemoteRequest {
   readonly headers: OutgoingHttpHeaders;
 }
 
+/** A request of skein itself. */
+export interface OwnRequest {
+  /** GET unless told. */
+  readonly method?: string;
+  /** Path and query. */
+  readonly path: string;
+  /** JSON. */
+  readonly body?: unknown;
+}
+
 export interface RemoteAnswer {
   readonly status: number;
   readonly body: Buffer;
@@ -81,11 +91,13 @@ export class RemoteServers {
   }
 
   /** What a server answers to skein itself. Rejects when there is no answer in time, or a larger one than is read. */
-  async get(api: RemoteApi, path: string, timeoutMs: number): Promise<RemoteAnswer> {
+  async ask(api: RemoteApi, { method = 'GET', path, body }: OwnRequest, timeoutMs: number): Promise<RemoteAnswer> {
     const { open, url } = await this.opener(api);
     return new Promise((resolve, reject) => {
-      const headers = { accept: 'application/json', ...frontProxyHeaders(AGGREGATOR) };
-      const outgoing = open({ method: 'GET', path, headers });
+      const bytes = body === undefined ? undefined : Buffer.from(JSON.stringify(body));
+      const about = bytes ? { 'content-type': 'application/json', 'content-length': bytes.length } : {};
+      const headers = { accept: 'application/json', ...about, ...frontProxyHeaders(AGGREGATOR) };
+      const outgoing = open({ method, path, headers });
       const cancel = this.deps.clock.timer(timeoutMs, () =>
         outgoing.destroy(new Error(`timed out waiting for ${url}${path}`)),
       );
@@ -95,12 +107,12 @@ export class RemoteServers {
       };
       outgoing.on('error', fail);
       outgoing.once('response', (answer) => {
-        readAll(answer, this.options.answerBytes).then((body) => {
+        readAll(answer, this.options.answerBytes).then((read) => {
           cancel();
-          resolve({ status: answer.statusCode ?? 0, body });
+          resolve({ status: answer.statusCode ?? 0, body: read });
         }, fail);
       });
-      outgoing.end();
+      outgoing.end(bytes);
     });
   }
 }

@@ -12,9 +12,20 @@ import type { Namespace, NamespaceCondition } from '../../../api/types/core-v1.j
 import { Controller, type ReconcileResult } from '../../../client/controller.js';
 import type { SharedDeps } from '../deps.js';
 
+/** What is left in a namespace of objects that other API servers keep. */
+export interface RemoteContent {
+  /** Groups and versions of which nobody knows what they have, with why. */
+  readonly undiscovered: readonly string[];
+  readonly failures: readonly string[];
+  /** How many objects are left, by resource. */
+  readonly remaining: ReadonlyMap<string, number>;
+}
+
 export interface NamespaceOptions {
   /** Every namespaced resource that can be listed and deleted, asked anew each time (custom resources come and go). */
   resources(): readonly ResourceRef[];
+  /** Deletes what other API servers keep in a namespace; without it there are none. */
+  readonly emptyRemote?: (namespace: string) => Promise<RemoteContent>;
   /** While something is left, looks again after so many milliseconds; 1,000 unless told. */
   readonly retryMs?: number;
 }
@@ -23,10 +34,7 @@ const FINALIZER = 'kubernetes';
 /** Upstream writes core resources with a dot at the end. */
 const leftName = ({ resource, group }: ResourceRef) => `${resource}.${group}`;
 
-interface Emptied {
-  readonly failures: readonly string[];
-  /** What is left, by resource. */
-  readonly remaining: ReadonlyMap<string, number>;
+interface Emptied extends RemoteContent {
   /** How many objects each finalizer still holds. */
   readonly finalizers: ReadonlyMap<string, number>;
 }
@@ -52,7 +60,7 @@ export function namespaceController(deps: SharedDeps, options: NamespaceOptions)
       const current = isDeepStrictEqual(status, live.status)
         ? live
         : await client.updateStatus<Namespace>(NAMESPACES, { ...live, status });
-      if (emptied.remaining.size > 0 || emptied.failures.length > 0)
+      if (emptied.remaining.size > 0 || emptied.failures.length > 0 || emptied.undiscovered.length > 0)
         return { requeueAfterMs: options.retryMs ?? 1_000 };
       const finalizers = (current.spec?.finalizers ?? []).filter((finalizer) => finalizer !== FINALIZER);
       await client.update<Namespace>(NAMESPACES, { ...current, spec: { finalizers } }, { subresource: 'finalize' });
@@ -83,7 +91,10 @@ export function namespaceController(deps: SharedDeps, options: NamespaceOptions)
         failures.push(`${groupResourceOf(resource)}: ${errorText(error)}`);
       }
     }
-    return { failures, remaining, finalizers };
+    const remote = remaining.has(leftName(PODS)) ? undefined : await options.emptyRemote?.(namespace);
+    for (const [resource, count] of remote?.remaining ?? []) remaining.set(resource, count);
+    failures.push(...(remote?.failures ?? []));
+    return { undiscovered: remote?.undiscovered ?? [], failures, remaining, finalizers };
   }
 
   async function remove(resource: ResourceRef, { metadata }: KubeObject): Promise<void> {
@@ -99,7 +110,7 @@ export function namespaceController(deps: SharedDeps, options: NamespaceOptions)
 }
 
 function conditionsOf(
-  { failures, remaining, finalizers }: Emptied,
+  { undiscovered, failures, remaining, finalizers }: Emptied,
   { status }: Namespace,
   nowMs: number,
 ): NamespaceCondition[] {
@@ -109,9 +120,13 @@ function conditionsOf(
   const wanted: NamespaceCondition[] = [
     {
       type: 'NamespaceDeletionDiscoveryFailure',
-      status: 'False',
-      reason: 'ResourcesDiscovered',
-      message: 'All resources successfully discovered',
+      status: undiscovered.length > 0 ? 'True' : 'False',
+      reason: undiscovered.length > 0 ? 'DiscoveryFailed' : 'ResourcesDiscovered',
+      message:
+        undiscovered.length > 0
+          ? `Discovery failed for some groups, ${undiscovered.length} failing: unable to retrieve the complete list of ` +
+            `server APIs: ${undiscovered.join(', ')}`
+          : 'All resources successfully discovered',
     },
     {
       type: 'NamespaceDeletionGroupVersionParsingFailure',
