@@ -6,6 +6,7 @@ import type { KindRegistry } from '../api/schema/registry.js';
 import type { Node } from '../api/types/core-v1.js';
 import { createEventRecorder } from '../client/event-recorder.js';
 import { Informer } from '../client/informer.js';
+import type { FrontProxyAuthority } from '../control/controllers/extensionauthentication/controller.js';
 import { createControllers } from '../control/controllers/index.js';
 import { createPodCidrAllocator } from '../control/controllers/nodeipam/pod-cidr-allocator.js';
 import { createScheduler } from '../control/scheduler/scheduler.js';
@@ -34,7 +35,9 @@ export interface Authority {
 
 export type ControlPlaneSettings = Pick<AgentConfig, 'eventTtlMinutes'>;
 
-type RoleApi = Pick<Api, 'client' | 'clientFor' | 'serviceAccounts' | 'authorizer' | 'aggregation' | 'frontProxy'>;
+type RoleApi = Pick<Api, 'client' | 'clientFor' | 'serviceAccounts' | 'authorizer' | 'aggregation'> & {
+  readonly frontProxy: FrontProxyAuthority;
+};
 
 /** In the order to start them. `onFailure` is told when the store's disk fails. */
 export function createControlPlane(

@@ -47,7 +47,11 @@ function createAgent(parts: ProcessParts, machine: SimMachine, settings: WholeCl
   const store = createStore(base, { ...SETTINGS, ...settings }, enrolment, mesh, registry, disk);
   const { replica, writes } = store;
   const pipeline = createApiPipeline({ ...base, registry, store: replica, writes, clusterSecret: CLUSTER_SECRET });
-  const api = { ...pipeline, clientFor: fencedClients(replica, pipeline, random) };
+  const frontProxy = {
+    isCurrent: (pem: string) => pem === IDENTITY.caCertPem,
+    authorityPem: () => Promise.resolve(IDENTITY.caCertPem),
+  };
+  const api = { ...pipeline, frontProxy, clientFor: fencedClients(replica, pipeline, random) };
   const ca = { signRequest: () => Promise.reject(new Error('nothing is signed in a simulation')) };
   const control = createControlPlane(
     base,
