@@ -16,6 +16,7 @@ import type { Json } from '../framework/http.js';
 import { aggregated, resourcesOf } from '../api/discovery.js';
 
 const NAME = `${VERSION}.${GROUP}`;
+const AUTHENTICATION = 'extension-apiserver-authentication';
 const AVAILABLE_MS = 60_000;
 
 const condition = (api: Json, type: string): Json =>
@@ -25,7 +26,10 @@ const condition = (api: Json, type: string): Json =>
 async function register(t: Context): Promise<{ namespace: string; server: ExtensionServer }> {
   t.needsControllers();
   const namespace = await t.namespace('aggregator');
-  const published = await t.core('configmaps', 'kube-system').get('extension-apiserver-authentication');
+  const published = await eventually('the front proxy to be published', async () => {
+    const configMaps = t.core('configmaps', 'kube-system');
+    return (await configMaps.exists(AUTHENTICATION)) && configMaps.get(AUTHENTICATION);
+  });
   const frontProxyCa: string = published.data['requestheader-client-ca-file'];
   const server = await ExtensionServer.open({ namespace, name: 'sample-api' }, frontProxyCa);
   t.cleanup(() => {
