@@ -1,6 +1,6 @@
 /**
  * 1,000 watchers of one resource through one agent over TLS while 100 objects a second change: the time from sending a write
- * to its arrival at each of the watchers, over HTTP/2 as client-go watches and over HTTP/1.1. The watchers are a process of their own, so that they do not hold up the writer.
+ * to its arrival at the last of the watchers, over HTTP/2 as client-go watches and over HTTP/1.1. The watchers are a process of their own, so that they do not hold up the writer.
  */
 import { fork, spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
@@ -129,20 +129,21 @@ async function measure(context: Context, { apiPort, pid, tls }: Measured, write:
   const cpuMs = (await cpuMsOf([pid])) - beforeMs;
   const cpu = cpuMs / (performance.now() - beganMs);
   watchers.send('report');
-  const [tookMs] = (await once(watchers, 'message')) as [number[]];
+  const [{ tookMs, lastMs }] = (await once(watchers, 'message')) as [{ tookMs: number[]; lastMs: number[] }];
   await gone;
   const arrived = tookMs.length / (sent * WATCHERS);
   context.log(
     `${form.what}: ${sent} writes, ${failed} failed ${errors.join()}, ${(arrived * 100).toFixed(2)} % of the events arrived`,
   );
   return {
-    what: `${form.what}, ${WRITES_PER_SECOND} writes a second: from the request to a watcher, p99`,
+    what: `${form.what}, ${WRITES_PER_SECOND} writes a second: from the request to the last watcher, p99`,
     unit: 'ms',
     better: 'lower',
-    skein: round(quantile(tookMs, 0.99) ?? 0, 1),
+    skein: round(quantile(lastMs, 0.99) ?? 0, 1),
     ...(form.goal ? { goal: form.goal } : {}),
     note:
-      `p50 ${round(quantile(tookMs, 0.5) ?? 0, 1)} ms, the agent at ${round(cpu * 100)} % of a processor, ` +
+      `p50 ${round(quantile(lastMs, 0.5) ?? 0, 1)} ms; to any watcher p50 ${round(quantile(tookMs, 0.5) ?? 0, 1)} ms, ` +
+      `p99 ${round(quantile(tookMs, 0.99) ?? 0, 1)} ms; the agent at ${round(cpu * 100)} % of a processor, ` +
       `${round((cpuMs * 1_000) / (tookMs.length || 1), 1)} µs for each event and watcher, writes included` +
       (arrived === 1 ? '' : `; only ${round(arrived * 100, 1)} % of the events arrived`),
   };
@@ -168,7 +169,7 @@ async function run(context: Context): Promise<Figure[]> {
 export const watch: Bench = {
   name: 'watch',
   about:
-    '1,000 watchers of one resource, 100 writes a second, from the request to each watcher, over HTTP/2 and HTTP/1.1',
+    '1,000 watchers of one resource, 100 writes a second, from the request to the last watcher, over HTTP/2 and HTTP/1.1',
   hosts: false,
   limitSeconds: 180,
   run,

@@ -9,6 +9,18 @@ const [{ port, path, mark, count, tls, perConnection }] = await once(process, 'm
 const code = mark.charCodeAt(0);
 const query = `${path}?watch=1&resourceVersion=0`;
 const tookMs = [];
+/** Of each write, by its time: how many watchers have it, and how long the last of them waited. */
+const writes = new Map();
+
+function arrived(time, nowMs) {
+  const ms = nowMs - Number(time);
+  tookMs.push(ms);
+  const write = writes.get(time);
+  if (write) {
+    write.watchers += 1;
+    write.lastMs = ms;
+  } else writes.set(time, { watchers: 1, lastMs: ms });
+}
 
 /** One for all connections: what arrives is looked at before the next one reads. */
 const buffer = Buffer.allocUnsafe(256 * 1024);
@@ -23,7 +35,7 @@ function timeReader() {
     for (let at = bytes.indexOf(code); at >= 0; at = bytes.indexOf(code, from)) {
       if (inside) {
         const time = rest + bytes.latin1Slice(from, at);
-        if (time !== '') tookMs.push(nowMs - Number(time));
+        if (time !== '') arrived(time, nowMs);
         rest = '';
       }
       inside = !inside;
@@ -150,5 +162,7 @@ process.send('ready');
 // After the warm-up.
 await once(process, 'message');
 tookMs.length = 0;
+writes.clear();
 await once(process, 'message');
-process.send(tookMs, () => process.exit(0));
+const lastMs = [...writes.values()].filter(({ watchers }) => watchers === count).map((write) => write.lastMs);
+process.send({ tookMs, lastMs }, () => process.exit(0));
