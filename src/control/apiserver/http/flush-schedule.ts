@@ -20,7 +20,7 @@ export interface FlushOptions {
   readonly restMs: number;
 }
 
-export const DEFAULT_FLUSH: FlushOptions = Object.freeze({ sliceMs: 8, briefMs: 1, restMs: 4 });
+export const DEFAULT_FLUSH: FlushOptions = Object.freeze({ sliceMs: 2, briefMs: 1, restMs: 4 });
 
 /** Readers served between two looks at the clock. */
 const STRIDE = 32;
