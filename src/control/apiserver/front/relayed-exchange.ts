@@ -94,11 +94,6 @@ export class RelayedRequest extends Readable implements ApiRequest {
   }
 }
 
-/** Calls whoever waits; returns who waits then. */
-function call(callback: (() => void) | undefined): undefined {
-  callback?.();
-}
-
 /** The bytes of an answer on their way to its reader. */
 class AnswerFlow {
   /** Bytes that have not left yet. */
@@ -126,8 +121,8 @@ class AnswerFlow {
 
   taken(bytes: number): void {
     this.waiting -= bytes;
-    if (this.waiting < ANSWER_WINDOW) this.onRoom = call(this.onRoom);
-    if (this.waiting <= 0) this.onEmpty = call(this.onEmpty);
+    if (this.waiting < ANSWER_WINDOW) this.tellOfRoom();
+    if (this.waiting <= 0) this.tellOfEmptiness();
   }
 
   /** Calls back when everything has left. */
@@ -138,8 +133,21 @@ class AnswerFlow {
 
   /** Whoever waits for room waits no more. */
   release(): void {
-    this.onRoom = call(this.onRoom);
-    this.onEmpty = call(this.onEmpty);
+    this.tellOfRoom();
+    this.tellOfEmptiness();
+  }
+
+  /** Whoever is told may write at once, and wait again. */
+  private tellOfRoom(): void {
+    const { onRoom } = this;
+    this.onRoom = undefined;
+    onRoom?.();
+  }
+
+  private tellOfEmptiness(): void {
+    const { onEmpty } = this;
+    this.onEmpty = undefined;
+    onEmpty?.();
   }
 }
 

@@ -98,11 +98,19 @@ export function tunnelExchange(socket: Duplex, head: Buffer, { open, failure }: 
       socket.write(rawHead(answer, 101));
       if (first.length > 0) socket.write(first);
       if (head.length > 0) upstream.write(head);
-      // Two pipelines listen to the end of each side more often than Node's guard against leaks expects.
       for (const side of [socket, upstream]) side.setMaxListeners(MAX_LISTENERS);
-      pipeline(socket, upstream, () => upstream.destroy());
+      // What was on its way when the other side went ends with it.
+      upstream.on('error', () => upstream.destroy());
+      // No pipeline: as soon as the other side had ended, it would destroy this one, with what has not left yet.
+      socket.pipe(upstream);
+      socket.once('end', () => {
+        if (upstream.writableFinished) upstream.destroy();
+        else upstream.once('finish', () => upstream.destroy());
+      });
+      socket.once('close', () => upstream.destroy());
       pipeline(upstream, socket, () => {
         socket.destroy();
+        upstream.destroy();
         resolve();
       });
     });
