@@ -8,9 +8,14 @@ import type { AddressInfo } from 'node:net';
 import { Readable, type Duplex } from 'node:stream';
 import type { Worker } from 'node:worker_threads';
 import { systemClock } from '../../../src/base/clock.js';
+import { silentLogger } from '../../../src/base/log.js';
 import { NODES } from '../../../src/api/resource.js';
-import { spawnFront as spawnAsBuilt, type SpawnFront } from '../../../src/control/apiserver/front/front-thread.js';
-import { ADMIN } from '../../../src/security/ca/authority.js';
+import {
+  FrontThread,
+  spawnFront as spawnAsBuilt,
+  type SpawnFront,
+} from '../../../src/control/apiserver/front/front-thread.js';
+import { ADMIN, type ClusterCa } from '../../../src/security/ca/authority.js';
 import { startCluster, type TestCluster } from './cluster.js';
 
 const CONFIG_MAPS = '/api/v1/namespaces/default/configmaps';
@@ -121,6 +126,20 @@ describe("the thread of the API's connections", function () {
     await cut;
     await until(async () => (await statusOf(CONFIG_MAPS)) === 200, 'another thread that serves');
     assert.equal(workers.length, 2);
+  });
+
+  it('says which port is taken', async () => {
+    const { port } = cluster.server.address;
+    const handlers = { request: () => undefined, upgrade: () => undefined };
+    const ca = cluster.ca as ClusterCa;
+    const { keyPem, certPem } = await ca.issueServing({ nodeName: 'other', addresses: [] });
+    const tls = { key: keyPem, cert: certPem, ca: ca.certPem };
+    const other = new FrontThread(
+      { clock: systemClock, log: silentLogger },
+      { port, host: '127.0.0.1', tls, feedBytes: 1 },
+      handlers,
+    );
+    await assert.rejects(other.start(), { code: 'EADDRINUSE', address: '127.0.0.1', port });
   });
 
   it('takes a body at the pace of who reads it, and passes all of it on', async () => {

@@ -141,7 +141,7 @@ export class FrontThread implements Front, FrontLine {
             this.listening = message[1];
             resolve();
           } else if (message[0] === 'refused') {
-            reject(new Error(message[1]));
+            reject(Object.assign(new Error(message[1].message), message[1]));
             void worker.terminate();
           } else if (message[0] === 'stopped') void worker.terminate();
           else this.receive(message);

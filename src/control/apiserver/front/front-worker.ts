@@ -4,7 +4,7 @@ import { systemClock } from '../../../base/clock.js';
 import { errorText } from '../../../base/log.js';
 import type { TlsMaterial } from '../../../base/tls.js';
 import { Listener } from '../http/listener.js';
-import { Mailbox, type FromFront, type FrontOptions, type ToFront } from './protocol.js';
+import { Mailbox, type FromFront, type FrontOptions, type ListenFailure, type ToFront } from './protocol.js';
 import { Relay } from './relay.js';
 
 /** Serves until it is told to stop. Throws outside a worker thread. */
@@ -39,7 +39,8 @@ async function run(): Promise<void> {
     await listener.start();
     mailbox.post(['listening', listener.address]);
   } catch (error) {
-    mailbox.post(['refused', errorText(error)]);
+    // An error's own fields (code, address, port) do not travel with it.
+    mailbox.post(['refused', { ...(error as ListenFailure), message: errorText(error) }]);
   }
 }
 

@@ -26,9 +26,17 @@ export interface RequestHead {
   complete: boolean;
 }
 
+/** Why it cannot listen: an error's own fields do not travel between threads. */
+export interface ListenFailure {
+  readonly message: string;
+  readonly code?: string;
+  readonly address?: string;
+  readonly port?: number;
+}
+
 /** How the thread that holds the connections is. */
 export type ThreadState =
-  readonly ['listening', AddressInfo] | readonly ['refused', message: string] | readonly ['stopped'];
+  readonly ['listening', AddressInfo] | readonly ['refused', ListenFailure] | readonly ['stopped'];
 
 /** What begins at it, and what has arrived there. */
 export type Arrival =
